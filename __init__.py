@@ -1,0 +1,30 @@
+"""clipreel: from video files to stored CLIP features, and what is built on them. The public Python API, few names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+__all__ = ["extract_features", "frames_at", "load_encoder", "load_features"]
+
+if TYPE_CHECKING:
+    from .extract.api import extract_features
+    from .extract.decode.at import frames_at
+    from .extract.store.load import load_features
+    from .models.registry import load_encoder
+
+_HOMES = {
+    "extract_features": "extract.api",
+    "frames_at": "extract.decode.at",
+    "load_encoder": "models.registry",
+    "load_features": "extract.store.load",
+}
+
+
+def __getattr__(name: str):
+    # Resolved at first use: `import clipreel` (and with it `--help`) must not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

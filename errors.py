@@ -1,0 +1,71 @@
+"""Every error that clipreel raises on purpose, cut by what the caller can do about it.
+
+ClipreelError
+├── UsageError              the command cannot start as it stands: change it (exit code 2)
+│   ├── ConfigError         a key or a value is wrong
+│   ├── InputError          no video to work on: an empty list, a folder without videos, an unreadable list file
+│   ├── WeightsError        a checkpoint is missing, damaged, refused, or of another architecture
+│   ├── StoreConflictError  the output folder holds features made with other settings
+│   ├── StoredDataError     stored features are missing, damaged or not ours
+│   └── MissingExtraError   an optional package is not installed; the message holds the pip line
+└── VideoError              one video cannot be used: a row in the report, the others go on (exit code 1)
+    ├── UnreadableVideoError  not there, not a video, no video stream, refused
+    ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
+    ├── EmptyVideoError       no frame comes out, or none inside start..end
+    └── IndexMismatchError    the packets promised frames that decoding did not give; index again by decoding
+"""
+
+
+class ClipreelError(Exception):
+    """Base of all; its message is meant for the person at the keyboard."""
+
+
+class UsageError(ClipreelError):
+    """The command cannot start as it stands."""
+
+
+class ConfigError(UsageError):
+    """A key or a value is wrong."""
+
+
+class InputError(UsageError):
+    """There is no video to work on."""
+
+
+class WeightsError(UsageError):
+    """A checkpoint is missing, damaged, refused, or of another architecture."""
+
+
+class StoreConflictError(UsageError):
+    """The output folder holds features made with other settings."""
+
+
+class StoredDataError(UsageError):
+    """Stored features are missing, damaged or not ours."""
+
+
+class MissingExtraError(UsageError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str):
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'clipreel[{extra}]'")
+
+
+class VideoError(ClipreelError):
+    """One video cannot be used; the others go on."""
+
+
+class UnreadableVideoError(VideoError):
+    """The file is not there, is no video, has no video stream, or is refused."""
+
+
+class DamagedVideoError(VideoError):
+    """The file opens but ends early or breaks inside."""
+
+
+class EmptyVideoError(VideoError):
+    """No frame comes out, or none inside start..end."""
+
+
+class IndexMismatchError(VideoError):
+    """The packets promised frames that decoding did not give; index again by decoding."""

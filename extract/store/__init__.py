@@ -1,0 +1,1 @@
+"""Formats: one file per format, the same verbs in each."""

@@ -1,0 +1,1 @@
+"""Networks and encoders; they know nothing of the floors above them."""

@@ -1,0 +1,79 @@
+"""What an encoder is: a network, its preprocessing, precision and device, loaded by one call and never apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Crop = Literal["center", "squash", "pad"]
+PreprocessBackend = Literal["tensor", "pil"]
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """Everything about an encoder that changes its numbers; part of every stored feature's provenance.
+
+    `precision` is resolved (never "auto"), `crop` is the one really used (never None).
+    """
+
+    feature_type: str
+    model_name: str
+    pretrained: str | None
+    weights_sha256: str
+    precision: str
+    crop: str
+    preprocess: str
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """From an RGB frame of any size to the square the network was trained on."""
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    crop: Crop = "center"
+    backend: PreprocessBackend = "tensor"
+
+
+class FrameEncoder(Protocol):
+    """Encodes single frames. `encode` takes uint8 RGB [n, 3, S, S] on any device, gives float32 [n, dim] on its own."""
+
+    identity: EncoderIdentity
+    preprocess: PreprocessSpec
+    dim: int
+    device: torch.device
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor: ...
+
+
+class TextEncoder(Protocol):
+    """Encodes sentences into the frames' space: float32 [m, dim], not normalised. `logit_scale` is exp(log scale)."""
+
+    logit_scale: float
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor: ...
+
+
+class Encoder(FrameEncoder, TextEncoder, Protocol):
+    """Both towers, as every CLIP has them."""
+
+
+class EncoderFamily(Protocol):
+    """A feature type's own module: `identify` must not load the network (a rerun that has nothing to do stays cheap)."""
+
+    def identify(
+        self, model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision,
+        crop: Crop | None, preprocess: PreprocessBackend, device: str,
+    ) -> EncoderIdentity: ...
+
+    def load(
+        self, model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision,
+        crop: Crop | None, preprocess: PreprocessBackend, device: str,
+    ) -> Encoder: ...
