@@ -1,0 +1,186 @@
+"""The command line: words -> a command and its typed config -> the floor that does it -> an exit code.
+
+Exit codes: 0 all done · 1 some videos failed · 2 the command or config is wrong, nothing was started · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from .configs.load import SHIPPED, file_value, keys_of, load_config, nearest, read_yaml
+from .configs.schema import ExtractConfig, InspectConfig, PackConfig
+from .configs.values import describe, is_boolean_word
+from .errors import ClipreelError, ConfigError, UsageError
+
+log = logging.getLogger("clipreel")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its keys, the function that does it (imports what it needs), and a line for `--help`."""
+
+    schema: type
+    run: Callable[[Any], int]
+    summary: str
+
+
+def run() -> NoReturn:
+    """The installed command `clipreel`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do one command; returns its exit code. Errors meant for the user are one message on stderr, no traceback."""
+    with _messages():
+        try:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        except UsageError as error:
+            log.error("error: %s", error)
+            return 2
+        except ClipreelError as error:
+            log.error("error: %s", error)
+            return 1
+        except KeyboardInterrupt:
+            log.error("interrupted")
+            return 130
+        except BrokenPipeError:
+            # The reader of our output (head, say) has enough. Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+
+
+def _dispatch(argv: list[str]) -> int:
+    name = "extract"
+    if argv and "=" not in argv[0] and not argv[0].startswith("-"):
+        name = argv.pop(0)
+        if name not in COMMANDS:
+            raise ConfigError(f"there is no command {name!r}{nearest(name, COMMANDS)}; "
+                              f"allowed is {', '.join(COMMANDS)}, or key=value for extract")
+    elif not argv or argv in (["--help"], ["-h"]):
+        sys.stdout.write(_overview())
+        return 0 if argv else 2
+    command = COMMANDS[name]
+    wants_help, given = parse_words(argv, command.schema)
+    shipped = file_value(given, "feature_type") or "clip" if name == "extract" else name
+    if name == "extract" and not (SHIPPED / f"{shipped}.yml").is_file():
+        types = sorted(path.stem for path in SHIPPED.glob("*.yml"))
+        raise ConfigError(f"feature_type={shipped}: allowed is {', '.join(types)}{nearest(str(shipped), types)}")
+    if wants_help:
+        sys.stdout.write(_help(name, command, shipped))
+        return 0
+    return command.run(load_config(command.schema, given, shipped=shipped))
+
+
+def parse_words(words: list[str], schema: type) -> tuple[bool, dict[str, str]]:
+    """(--help seen, key -> word) from key=value, --key=value, --key value, --switch and positional words.
+
+    Which dashed key takes the next word is told by its type: a true-or-false key takes one only if it says so.
+    """
+    keys = {key.name: key for key in keys_of(schema)}
+    free = [key.name for key in keys.values() if key.positional]
+    given: dict[str, str] = {}
+    wants_help, rest = False, list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in ("--help", "-h"):
+            wants_help = True
+        elif word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            name = name.replace("-", "_")
+            if not equals and name in keys and keys[name].kind is bool:
+                value = rest.pop(0) if rest and is_boolean_word(rest[0]) else "true"
+            elif not equals:
+                if name not in keys and name != "config":
+                    raise ConfigError(f"there is no key {name!r}{nearest(name, keys)} (--help lists every key)")
+                if not rest:
+                    raise ConfigError(f"--{name} needs a value: --{name} VALUE or {name}=VALUE")
+                value = rest.pop(0)
+            given[name] = value
+        elif "=" in word and word.partition("=")[0].isidentifier():
+            name, _, given[name] = word.partition("=")
+        elif free:
+            given[free.pop(0)] = word
+        else:
+            raise ConfigError(f"cannot read the word {word!r}: allowed is key=value, --key value or --switch")
+    return wants_help, given
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Log lines go to stderr as they are, above a progress bar when one is drawn."""
+    handler = _BarFriendlyHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _BarFriendlyHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(self.format(record), file=sys.stderr)
+        else:
+            sys.stderr.write(self.format(record) + "\n")
+
+
+def _overview() -> str:
+    lines = ["clipreel: from video files to stored CLIP features.", "",
+             "usage: python main.py feature_type=clip model_name=ViT-B/32 extraction_fps=1 video_paths=\"[a.mp4, b.mp4]\"",
+             "       python main.py COMMAND key=value …        (also --key value, --key=value, --switch; config=FILE)",
+             "       python main.py feature_type=clip --help   every key with its default and meaning", "", "commands:"]
+    lines += [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _help(name: str, command: Command, shipped: str) -> str:
+    defaults = read_yaml(SHIPPED / f"{shipped}.yml") if (SHIPPED / f"{shipped}.yml").is_file() else {}
+    lines = [command.summary, "", "key = default  (allowed)", "    meaning", ""]
+    for key in keys_of(command.schema):
+        default = defaults.get(key.name, key.default)
+        lines += [f"{key.name} = {_shown(default)}  ({describe(key.kind)})", f"    {key.meaning}"]
+    lines += ["config = null  (a file)", "    a YAML file of these keys; the command line wins over it"]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "null"
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "[]" if default == () else str(default)
+
+
+def _extract(config: ExtractConfig) -> int:
+    from .extract.command import run
+
+    return run(config)
+
+
+def _inspect(config: InspectConfig) -> int:
+    from .extract.store.inspect import run
+
+    return run(config)
+
+
+def _pack(config: PackConfig) -> int:
+    from .extract.store.pack import run
+
+    return run(config)
+
+
+COMMANDS: dict[str, Command] = {
+    "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
+    "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
+    "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
+}

@@ -1,0 +1,126 @@
+"""One frozen dataclass per command: every key with its type, default, meaning and bounds.
+
+A key's type says how a word of the command line is read (see `values.py`); a nested dataclass's keys are given flat.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import ConfigError
+
+
+def key(default: Any, meaning: str, *, positional: bool = False, texts_file: bool = False) -> Any:
+    """A field with its line for `--help`. `texts_file`: a word that is no […] list names a file of lines."""
+    return field(default=default, metadata={"meaning": meaning, "positional": positional, "texts_file": texts_file})
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What makes an encoder; everything here changes the numbers that come out."""
+
+    feature_type: str = key("clip", "which family of models: clip (OpenAI's) or open_clip")
+    model_name: str = key("ViT-B/32", "clip: RN50 … ViT-L/14@336px, tiny (the demonstration model) or custom; "
+                                      "open_clip: an architecture, hf-hub:org/repo or local-dir:/path")
+    checkpoint: str | None = key(None, "weights from this file (clip: with model_name=custom)")
+    pretrained: str | None = key(None, "open_clip's tag, such as laion2b_s34b_b79k, or a weight file")
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = key(
+        "auto", "arithmetic of the network; auto is float32 on the CPU, float16 on CUDA")
+    crop: Literal["center", "squash", "pad"] | None = key(
+        None, "how a frame becomes a square; null is the way the model was trained (clip: center)")
+    preprocess: Literal["tensor", "pil"] = key(
+        "tensor", "tensor: fast, at most one grey level from PIL; pil: PIL itself")
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """`python main.py feature_type=… …`: features of videos, printed or stored."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    video_paths: tuple[str, ...] = key((), "videos: a path, a folder (searched to its bottom), a glob, or a […] list of them")
+    file_with_video_paths: str | None = key(
+        None, "a text file (one path a line, # comments) or a CSV with a path column and optional id, start, end")
+    extraction_fps: float | None = key(None, "frames per second to take; null takes every frame")
+    extraction_total: int | None = key(None, "take exactly this many frames, at the middles of equal parts")
+    sampling: Literal["played_at", "video_features"] = key(
+        "played_at", "played_at: the frame on screen at each instant; video_features: what ffmpeg's fps filter picks")
+    start: float | None = key(None, "seconds: take frames from here (inclusive)")
+    end: float | None = key(None, "seconds: take frames up to here (exclusive)")
+    batch_size: int = key(1, "frames a forward pass, filled across videos")
+    device_ids: tuple[str, ...] | None = key(
+        None, "CUDA devices such as 0 or [0, 2], or cpu, or [cpu, cpu]; null: every CUDA device, else the CPU")
+    device: str | None = key(None, "the same for one device in torch's words: cuda:0, cpu")
+    workers: int | None = key(None, "decode threads; null: one a core")
+    reader: Literal["auto", "pyav", "decord", "images"] = key(
+        "auto", "what decodes; auto: images for a folder of pictures, else pyav")
+    fps: float | None = key(None, "for a folder of pictures: how many a second (no file says it)")
+    on_extraction: Literal["print", "save_numpy", "save_pickle", "save_hdf5", "save_h5"] = key(
+        "print", "what becomes of the features (save_h5 is save_hdf5)")
+    output_path: str = key("./output", "features go to output_path/feature_type/model_name")
+    dtype: Literal["float32", "float16"] = key("float32", "of the stored features")
+    normalize: bool = key(False, "divide each feature by its L2 norm")
+    show_pred: bool = key(False, "print each frame's probabilities over pred_texts")
+    pred_texts: tuple[str, ...] | None = key(
+        None, "sentences, as a […] list or a file with one a line", texts_file=True)
+    overwrite: bool = key(False, "replace features that were made with other settings, and redo those that are there")
+    retry_failed: bool = key(False, "only the videos that the last run's failures.jsonl names")
+    allow_truncated: bool = key(False, "keep what decodes of a video that ends early or breaks inside")
+    dry_run: bool = key(False, "say how many videos, hours and bytes it would be, and stop")
+    tmp_path: str | None = key(None, "accepted, not needed: nothing temporary is written but beside the result")
+    keep_tmp_files: bool = key(False, "accepted, not needed")
+
+    def __post_init__(self):
+        _positive("extraction_fps", self.extraction_fps, "a number above 0, or null for every frame")
+        _positive("extraction_total", self.extraction_total, "a whole number above 0, or null")
+        _positive("batch_size", self.batch_size, "a whole number above 0")
+        _positive("workers", self.workers, "a whole number above 0, or null for one a core")
+        _positive("fps", self.fps, "a number above 0")
+        if self.extraction_fps is not None and self.extraction_total is not None:
+            raise ConfigError(f"extraction_fps={self.extraction_fps:g} and extraction_total={self.extraction_total} "
+                              "exclude each other: give one of them")
+        for name in ("start", "end"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name}={value}: allowed is a number of seconds from 0 up")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise ConfigError(f"end={self.end:g} is not after start={self.start:g}: give end > start, in seconds")
+        if self.show_pred and not self.pred_texts:
+            raise ConfigError("show_pred=true needs pred_texts: a list such as pred_texts=\"['a dog', 'a cat']\" "
+                              "or a file with one sentence a line")
+        if self.pred_texts is not None and any(not text.strip() for text in self.pred_texts):
+            raise ConfigError("pred_texts holds an empty sentence: give each text at least one word")
+        if self.device is not None and self.device_ids is not None:
+            raise ConfigError(f"device={self.device} and device_ids={list(self.device_ids)} say the same thing: give one")
+        if self.video_paths and self.file_with_video_paths:
+            raise ConfigError("video_paths and file_with_video_paths are both given: give one of them")
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """`python main.py inspect PATH`: what is stored, and whether it is whole."""
+
+    path: str = key("", "a file of stored features, or a folder of them", positional=True)
+
+    def __post_init__(self):
+        if not self.path:
+            raise ConfigError("inspect needs a path: python main.py inspect output/clip/ViT-B_32")
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """`python main.py pack FOLDER out.h5`: per-video files of any format into one HDF5, a group a video."""
+
+    folder: str = key("", "where the per-video files lie", positional=True)
+    output: str = key("", "the HDF5 file to make", positional=True)
+    overwrite: bool = key(False, "replace the output when it is there")
+
+    def __post_init__(self):
+        if not self.folder or not self.output:
+            raise ConfigError("pack needs a folder and an output: python main.py pack output/clip/ViT-B_32 features.h5")
+
+
+def _positive(name: str, value: float | None, allowed: str) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name}={value}: allowed is {allowed}")

@@ -1,0 +1,146 @@
+"""Which frames of a video are wanted: pure functions from an index and a rule to frames and their times.
+
+`played_at` (default): the frame on screen at each instant t0 + k/fps, true presentation times, exact rational
+arithmetic. `video_features`: what ffmpeg's fps filter picks, stamped k/fps, to reproduce features published with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import EmptyVideoError
+from .frames import VideoIndex
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Which frames: every one (neither fps nor total), `fps` a second, or exactly `total`; within [start, end)."""
+
+    fps: float | None = None
+    total: int | None = None
+    rule: str = "played_at"
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The rows to come: the frame of each and its time. A frame may stand in several rows; it is decoded once."""
+
+    frames: np.ndarray  # int64 [n], places in presentation order, never decreasing
+    timestamps_ms: np.ndarray  # float64 [n]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """The distinct frames, increasing."""
+        return np.unique(self.frames)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The part of the video asked for, in ticks: its frames [first, last) and the instants [begin, end)."""
+
+    first: int
+    last: int
+    begin: Fraction
+    end: Fraction
+
+
+def sample(index: VideoIndex, request: SamplingRequest) -> Samples:
+    """The rows that `request` takes of the video. Raises EmptyVideoError when there is none."""
+    if len(index) == 0:
+        raise EmptyVideoError(f"{index.path}: has no frame")
+    span = _span(index, request)
+    if request.fps is None and request.total is None:
+        frames = np.arange(span.first, span.last, dtype=np.int64)
+        if not len(frames):  # a long-standing picture fills the whole segment
+            frames = np.array([_on_screen(index, span.begin)], dtype=np.int64)
+        return Samples(frames, index.times_ms(index.pts[frames]))
+    return RULES[request.rule](index, request, span)
+
+
+def frames_on_screen(index: VideoIndex, timestamps_ms: np.ndarray) -> np.ndarray:
+    """The frame on screen at each instant, int64 [n]; instants before the first frame see the first."""
+    return np.array([_on_screen(index, index.ticks(_exact(time) / 1000)) for time in np.asarray(timestamps_ms).tolist()],
+                    dtype=np.int64)
+
+
+def _span(index: VideoIndex, request: SamplingRequest) -> _Span:
+    """Instants begin at the first frame inside the segment and end where the last one leaves the screen."""
+    pts = index.pts
+    end = Fraction(index.end_pts) - _tolerance(index)  # a container's rounding must not add an instant
+    first, last = 0, len(pts)
+    if request.end_seconds is not None:
+        end = min(end, index.ticks(_exact(request.end_seconds)))
+        last = int(np.searchsorted(pts, math.ceil(end), side="left"))
+    begin = Fraction(int(pts[0]))
+    if request.start_seconds is not None and index.ticks(_exact(request.start_seconds)) > begin:
+        begin = index.ticks(_exact(request.start_seconds))
+        first = int(np.searchsorted(pts, math.ceil(begin), side="left"))
+        if first < last:
+            begin = Fraction(int(pts[first]))
+    if begin >= end:
+        whole = index.times_ms(np.array([pts[0], index.end_pts])) / 1000
+        raise EmptyVideoError(f"{index.path}: nothing between start={request.start_seconds} and "
+                              f"end={request.end_seconds}; the video runs from {whole[0]:.3f} to {whole[1]:.3f} s")
+    return _Span(first, last, begin, end)
+
+
+def _played_at(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samples:
+    if request.total is not None:
+        part = (span.end + _tolerance(index) - span.begin) / request.total
+        instants, step, count = span.begin + part / 2, part, request.total
+    else:
+        step = 1 / (_exact(request.fps) * index.time_base)
+        instants, count = span.begin, math.ceil((span.end - span.begin) / step)
+    first_tick = instants + _tolerance(index)
+    # floor(first_tick + k * step) in whole numbers: exact for any length and any time base
+    divisor = first_tick.denominator * step.denominator
+    offset, stride = first_tick.numerator * step.denominator, step.numerator * first_tick.denominator
+    ticks = np.array([(offset + k * stride) // divisor for k in range(count)], dtype=np.int64)
+    frames = np.maximum(np.searchsorted(index.pts, ticks, side="right") - 1, 0).astype(np.int64)
+    return Samples(frames, index.times_ms(index.pts[frames]))
+
+
+def _video_features(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samples:
+    """Row k is the last frame with t < (k + 0.5)/fps; round(duration * fps) rows stamped k/fps, counted from t0."""
+    duration = (span.end + _tolerance(index) - span.begin) * index.time_base
+    if request.total is not None:
+        # that tool turns a count into a rate: total * source fps / source frames
+        fps = Fraction(request.total) / duration
+    else:
+        fps = _exact(request.fps)
+    count = max(1, math.floor(duration * fps + Fraction(1, 2)))
+    ticks = np.array([math.ceil(span.begin + (k + Fraction(1, 2)) / (fps * index.time_base)) for k in range(count)],
+                     dtype=np.int64)
+    frames = np.maximum(np.searchsorted(index.pts, ticks, side="left") - 1, span.first).astype(np.int64)
+    return Samples(frames, np.array([float(k * 1000 / fps) for k in range(count)]))
+
+
+def _on_screen(index: VideoIndex, tick: Fraction) -> int:
+    place = int(np.searchsorted(index.pts, math.floor(tick + _tolerance(index)), side="right")) - 1
+    return max(place, 0)
+
+
+def _tolerance(index: VideoIndex) -> Fraction:
+    """In ticks: one tick, at most 1 ms (Matroska stores 66.667 ms as 67: that frame is on screen at 66.667)."""
+    return min(Fraction(1), Fraction(1, 1000) / index.time_base)
+
+
+def _exact(number: float | None) -> Fraction:
+    """The number as the user wrote it: 29.97 is 2997/100."""
+    return Fraction(str(number))
+
+
+RULES: dict[str, Callable[[VideoIndex, SamplingRequest, _Span], Samples]] = {
+    "played_at": _played_at,
+    "video_features": _video_features,
+}
