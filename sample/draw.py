@@ -1,7 +1,7 @@
-"""Draws a script's frames: an antialiased shape on a textured grey background, among grey distractors, under light noise.
+"""Draws a script's frames: an antialiased shape on a textured background, among grey distractors, under light noise.
 
-Everything that a scene leaves open (texture, distractors, the shape's exact hue, place, scale and turn) follows from the
-script's seed and the scene's number, so a frame is the same whenever and wherever it is drawn.
+Everything that a scene leaves open (texture, distractors, the shape's exact hue, place, scale and turn) follows from
+the script's seed and the scene's number, so a frame is the same whenever and wherever it is drawn.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ HUES_DEGREES: dict[Colour, float] = {"red": 0, "yellow": 54, "green": 124, "cyan
 HUE_JITTER_DEGREES = 7.0
 PLACE_JITTER = 0.04  # of the central square's side; smaller than the gap between two places' clear zones
 SCALE_JITTER = 0.07
+TURN_JITTER_DEGREES = 8.0
 NOISE_LEVELS = 2.0  # standard deviation of each frame's own noise, in grey levels of 255
 
 
@@ -46,8 +47,9 @@ def _paint_shape(canvas: np.ndarray, scene: Scene, seconds: float, generator: np
     saturation, value = generator.uniform(0.75, 1.0, 2)
     degrees = HUES_DEGREES[scene.shape.colour] + HUE_JITTER_DEGREES * hue
     colour = np.array(colorsys.hsv_to_rgb(degrees % 360 / 360, saturation, value)) * 255
-    jittered = Pose(pose.x + PLACE_JITTER * shift_x, pose.y + PLACE_JITTER * shift_y, pose.radius * (1 + SCALE_JITTER * scale))
-    _paint(canvas, scene.shape.shape, jittered, np.radians(8) * turn, colour)
+    x, y = pose.x + PLACE_JITTER * shift_x, pose.y + PLACE_JITTER * shift_y
+    radius = pose.radius * (1 + SCALE_JITTER * scale)
+    _paint(canvas, scene.shape.shape, Pose(x, y, radius), np.radians(TURN_JITTER_DEGREES) * turn, colour)
 
 
 def _paint(canvas: np.ndarray, form: Form, pose: Pose, turn: float, colour: np.ndarray, opacity: float = 1.0) -> None:
@@ -71,7 +73,7 @@ def _paint(canvas: np.ndarray, form: Form, pose: Pose, turn: float, colour: np.n
 
 
 def _distance(form: Form, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """How far each point lies outside the form (negative inside), in the units of x and y; the forms look equally large."""
+    """How far each point lies outside the form (negative inside), in the unit of x and y; forms look equally large."""
     if form == "circle":
         return np.hypot(x, y) - radius
     if form == "ring":

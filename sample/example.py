@@ -19,8 +19,8 @@ UNSEEN_SEEDS = range(2_000_000, 3_000_000)
 
 IMAGE_SIZE = 64
 
-# 20 of the 240 combinations, never a target in training, neither drawn nor said in full: each shape with each place once,
-# each size ten times, each colour three or four times.
+# 20 of the 240 combinations, never a target in training, neither drawn nor said in full: each shape with each place
+# once, each size ten times, each colour three or four times.
 HELD_OUT: tuple[Shape, ...] = (
     Shape("red", "circle", "small", "left"),
     Shape("yellow", "square", "large", "right"),
@@ -82,7 +82,7 @@ def training_script(generator: np.random.Generator, seed: int) -> tuple[VideoScr
     """One scene and the instant of it that is drawn, never one that shows a held-out combination."""
     held_out = set(held_out_descriptions())
     while True:
-        shape = Shape(_pick(generator, COLOURS), _pick(generator, FORMS), _pick(generator, SIZES), _pick(generator, PLACES))
+        shape = Shape(*(_pick(generator, values) for values in (COLOURS, FORMS, SIZES, PLACES)))
         kind = generator.random()
         motion = _pick(generator, MOTIONS) if kind < 0.3 else "still"
         scene = Scene(None if kind > 0.95 else shape, 0.0, 1.0, motion)

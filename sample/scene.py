@@ -1,7 +1,7 @@
 """What the demonstration world shows: one coloured shape at a time, in scenes that follow each other.
 
 Places are meant inside the picture's central square, the part that CLIP's preprocessing keeps: x and y run from 0
-(left, top) to 1 (right, bottom) of that square, whatever the picture's width and height. Radii are fractions of its side.
+(left, top) to 1 (right, bottom) of that square, whatever the picture's width and height. Radii are parts of its side.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Pose:
 class Scene:
     """A shape (or none: background and distractors only) for a while: the half-open span [start, start + duration).
 
-    A motion overrides one factor and keeps the others: left to right and right to left cross the square at the height of
-    the shape's place, rising and falling at its side; growing and shrinking pass between the sizes at its place.
+    A motion overrides one factor and keeps the others: left to right and right to left cross the square at the height
+    of the shape's place, rising and falling at its side; growing and shrinking pass between the sizes at its place.
     Motions are even, so a scene's duration sets the speed.
     """
 
@@ -110,7 +110,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class VideoScript:
-    """A whole video: scenes without gaps from 0 s on, the picture, and the seed of everything that the scenes leave open.
+    """A whole video: scenes without gaps from 0 s on, the picture, and the seed of all that the scenes leave open.
 
     Raises:
         ValueError: no scene, scenes with gaps or overlaps, or a picture that cannot be encoded (odd or empty).
@@ -128,7 +128,7 @@ class VideoScript:
         end_seconds = 0.0
         for scene in self.scenes:
             if scene.duration_seconds <= 0 or abs(scene.start_seconds - end_seconds) > 1e-6:
-                raise ValueError(f"{scene} must last some time and start at {end_seconds:g} s, where the one before ends")
+                raise ValueError(f"{scene} must last some time and start at {end_seconds:g} s, as the one before ends")
             end_seconds = scene.end_seconds
         if min(self.width, self.height) < 16 or self.width % 2 or self.height % 2:
             raise ValueError(f"a picture of {self.width}x{self.height}: both sides must be even and 16 or more")

@@ -1,4 +1,4 @@
-"""Trains the demonstration model `tiny`, a CLIP of OpenAI's architecture, on the demonstration world: minutes on 2 cores.
+"""Trains the demonstration model `tiny`, a CLIP of OpenAI's architecture, on the demonstration world, on CPU cores.
 
     python -m clipreel.sample.train
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .caption import EMPTY_CAPTION, Description, all_descriptions
-from .example import IMAGE_SIZE, TRAINING_SEEDS, Example, held_out_descriptions, training_descriptions, training_example
+from .example import IMAGE_SIZE, TRAINING_SEEDS, Example, held_out_descriptions, training_example
 from .scene import COLOURS, FORMS, PLACES, SIZES
 
 CHECKPOINT = Path(__file__).with_name("tiny.safetensors")
@@ -54,7 +54,7 @@ class TrainingPlan:
 
 
 def tiny_network() -> CLIP:
-    """The untrained network: a ModifiedResNet tower (a ViT of this size does not learn the shapes), 4.7 M parameters."""
+    """The untrained network, 4.7 M parameters: a ModifiedResNet tower (so small a ViT does not learn the shapes)."""
     return CLIP(
         embed_dim=64, image_resolution=IMAGE_SIZE, vision_layers=(1, 1, 1, 1), vision_width=16,
         vision_patch_size=0,  # a ResNet has none
@@ -69,7 +69,7 @@ def normalise(frames: Tensor) -> Tensor:
 
 
 def factor_codes(descriptions: Sequence[Description | None]) -> Tensor:
-    """Whether there is a shape, then its colour, shape, size and place as numbers; -1 where unsaid or unclear: [n, 5]."""
+    """Whether there is a shape, its colour, shape, size and place as numbers, -1 where unsaid or unclear: [n, 5]."""
     rows = [
         [0, -1, -1, -1, -1] if description is None else
         [1, *(-1 if value is None else values.index(value) for value, values in
@@ -119,13 +119,15 @@ def train(plan: TrainingPlan) -> CLIP:
     seen = factor_codes([example.seen for example in examples])
     logger.info("%d examples drawn in %.0f s", len(examples), time.perf_counter() - started)
 
-    network = tiny_network().train()
-    optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
+    # Channels last and the fused optimizer take a third off a step on a CPU.
+    network = tiny_network().to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.learning_rate, plan.steps, pct_start=0.1)
     captions = CaptionSampler(plan.full_caption_share)
     for step, rows in enumerate(_batches(len(examples), plan.batch_size, plan.steps)):
         tokens, said = captions.sample(seen[rows])
-        loss = _loss(network, _vary(normalise(frames[rows])), seen[rows], tokens, said)
+        images = _vary(normalise(frames[rows])).contiguous(memory_format=torch.channels_last)
+        loss = _loss(network, images, seen[rows], tokens, said)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,0 +1,86 @@
+"""Opening a file with FFmpeg (through PyAV) so that it can reach nothing but itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import UnreadableVideoError
+from .file_end import missing_bytes
+
+if TYPE_CHECKING:
+    import av
+    import av.container
+    import av.video.stream
+
+# Formats that are lists of other files or addresses, scripts, or devices: a "video" of these could read what it likes.
+_REACHING_OUT = {
+    "hls", "dash", "concat", "concatf", "sdp", "rtsp", "rtp", "sap", "image2", "lavfi", "applehttp", "webm_dash_manifest",
+    "imf", "alsa", "fbdev", "kmsgrab", "oss", "pulse", "video4linux2", "v4l2", "x11grab", "xcbgrab", "tty", "ffmetadata",
+    "avfoundation", "dshow", "gdigrab", "vfwcap", "libndi_newtek", "decklink", "jack", "sndio", "iec61883", "srt",
+}
+_MAX_PIXELS = 16384 * 16384
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[av.container.InputContainer]:
+    """The file, opened for reading. Raises UnreadableVideoError with the reason."""
+    import av
+
+    if not path.exists():
+        raise UnreadableVideoError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise UnreadableVideoError(f"{path}: is a folder, not a video")
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableVideoError(f"{path}: is empty (0 bytes)")
+        # "file:" and the absolute path: a name with a colon or a dash in front is still a name
+        container = av.open(f"file:{os.path.abspath(path)}", options={
+            "protocol_whitelist": "file", "format_whitelist": _allowed_formats()})
+    except av.FFmpegError as error:
+        raise UnreadableVideoError(f"{path}: {_reason(path, error)}") from error
+    except OSError as error:
+        raise UnreadableVideoError(f"{path}: cannot be read ({error.strerror or error})") from error
+    with container:
+        yield container
+
+
+def video_stream(container: av.container.InputContainer, path: Path) -> av.video.stream.VideoStream:
+    """The picture stream to use: the best one that is no cover picture; all other streams are discarded unread."""
+    from av import stream as av_stream
+
+    films = [stream for stream in container.streams.video if not stream.disposition & av_stream.Disposition.attached_pic]
+    if not films:
+        what = "only a cover picture" if container.streams.video else "sound only" if container.streams.audio else "no stream"
+        raise UnreadableVideoError(f"{path}: has no video stream ({what})")
+    best = container.streams.best("video")
+    chosen = next((stream for stream in films if best is not None and stream.index == best.index), films[0])
+    if chosen.codec_context is None:
+        raise UnreadableVideoError(f"{path}: no decoder in this build of FFmpeg for its video stream")
+    if chosen.width * chosen.height > _MAX_PIXELS:
+        raise UnreadableVideoError(f"{path}: says it is {chosen.width}x{chosen.height} pixels; allowed are {_MAX_PIXELS}")
+    if hasattr(av_stream, "Discard"):  # PyAV 18; before it, sound is read and thrown away
+        for stream in container.streams:
+            if stream.index != chosen.index:
+                stream.discard = av_stream.Discard.all
+    return chosen
+
+
+@cache
+def _allowed_formats() -> str:
+    import av
+
+    names = {name for names in av.formats_available for name in names.split(",")}
+    return ",".join(sorted(names - _REACHING_OUT))
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if missing_bytes(path):
+        return f"is cut off: {missing_bytes(path)} bytes are missing, its index among them"
+    if "whitelist" in str(error) or getattr(error, "errno", None) == 22:
+        return "is refused: not a video but a list or script that points elsewhere, or of a format that is not read"
+    return f"is no video that FFmpeg can read ({getattr(error, 'strerror', None) or error})"

@@ -1,0 +1,66 @@
+"""A folder that holds only pictures, as one video of frames: sorted by name, numbers by value (2 before 10)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import ConfigError, DamagedVideoError, EmptyVideoError, UnreadableVideoError
+from ..frames import FrameBatch, VideoIndex
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
+
+
+class ImagesReader:
+    """Each picture stands on screen for 1/fps seconds, the first from 0."""
+
+    def __init__(self, fps: float | None = None):
+        self._fps = fps
+
+    def index(self, path: Path, *, by_decoding: bool = False) -> VideoIndex:
+        if self._fps is None:
+            raise ConfigError(f"{path}: is a folder of pictures; no file says how many a second: give fps=, such as fps=25")
+        pictures = pictures_in(path)
+        if not pictures:
+            raise EmptyVideoError(f"{path}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        fps = Fraction(str(self._fps))
+        height, width = _read(pictures[0]).shape[:2]
+        return VideoIndex(path, width, height, 1 / fps, Fraction(0), fps, np.arange(len(pictures), dtype=np.int64),
+                          len(pictures), None)
+
+    def frames(self, index: VideoIndex, wanted: np.ndarray, *, allow_truncated: bool = False) -> Iterator[FrameBatch]:
+        pictures = pictures_in(index.path)
+        for place in wanted.tolist():
+            try:
+                pixels = _read(pictures[place])
+            except DamagedVideoError:
+                if not allow_truncated:
+                    raise
+                continue
+            places = np.array([place], dtype=np.int64)
+            yield FrameBatch(pixels[None], places, index.times_ms(index.pts[places]))
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, in the order of their names. Raises UnreadableVideoError."""
+    try:
+        found = [path for path in folder.iterdir()
+                 if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")]
+    except OSError as error:
+        raise UnreadableVideoError(f"{folder}: cannot be read as a folder of pictures ({error.strerror})") from error
+    return sorted(found, key=lambda path: [(int(part), "") if part.isdigit() else (0, part)
+                                           for part in re.split(r"(\d+)", path.name)])
+
+
+def _read(path: Path) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DamagedVideoError(f"{path}: is no picture that can be read ({error})") from error

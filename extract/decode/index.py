@@ -1,0 +1,178 @@
+"""Making a `VideoIndex`: from the packets alone where they can be trusted, else by decoding once.
+
+Never a header's word for count or duration. Packets lie in AVI (its times are FFmpeg's invention, wrong with B-frames)
+and are silent in raw streams: there frames are counted as they come out, and the k-th has the k-th decode time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import EmptyVideoError
+from ..frames import PacketTable, VideoIndex
+from .container import open_container, video_stream
+from .file_end import missing_bytes
+from .picture import PictureMaker
+
+if TYPE_CHECKING:
+    import av
+    import av.container
+    import av.video.stream
+
+
+@dataclass
+class _Scan:
+    """What one pass over the packets found."""
+
+    pts: list[int | None] = field(default_factory=list)
+    dts: list[int | None] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    entry: list[bool] = field(default_factory=list)
+    hidden: list[bool] = field(default_factory=list)  # cut away by an edit list, or broken
+    first_picture: np.ndarray | None = None
+    damage: str | None = None
+
+
+@dataclass(frozen=True)
+class _Times:
+    """A decoded frame without its pixels: a long video's frames must not all stay in memory."""
+
+    pts: int | None
+    dts: int | None
+
+
+def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
+    """The index of a video file. Raises UnreadableVideoError, or EmptyVideoError when no frame decodes."""
+    import av
+
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        stream.codec_context.thread_count = 1
+        missing = missing_bytes(path)
+        scan = _Scan(damage=f"ends early: {missing} bytes are missing" if missing else None)
+        decoded: list[_Times] = []
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0:
+                    if packet.dts is None and packet.pts is None:
+                        break
+                    continue  # AVI's dropped slots
+                scan.pts.append(packet.pts)
+                scan.dts.append(packet.dts)
+                scan.durations.append(packet.duration or 0)
+                scan.entry.append(packet.is_keyframe)
+                scan.hidden.append(packet.is_discard or packet.is_corrupt)
+                if by_decoding or scan.first_picture is None:
+                    _decode(scan, stream, packet, decoded, keep=by_decoding)
+            _decode(scan, stream, None, decoded, keep=by_decoding)
+        except av.FFmpegError as error:
+            scan.damage = scan.damage or f"breaks off inside ({error.strerror})"
+        if scan.first_picture is None:
+            raise EmptyVideoError(f"{path}: not one frame of it decodes{f' (it {scan.damage})' if scan.damage else ''}")
+        return _build(path, container, stream, scan, decoded if by_decoding else None)
+
+
+def _decode(scan: _Scan, stream: av.video.stream.VideoStream, packet: av.Packet | None,
+            decoded: list[_Times], *, keep: bool) -> None:
+    """Decode on until the first picture is out (it alone tells the rotation), or everything with `keep`."""
+    import av
+
+    if not keep and scan.first_picture is not None:
+        return
+    try:
+        frames = stream.codec_context.decode(packet)
+    except av.FFmpegError:
+        return  # a recording that begins in mid-GOP; what is truly broken shows when wanted frames are decoded
+    for frame in frames:
+        if scan.first_picture is None:
+            scan.first_picture = PictureMaker(stream.sample_aspect_ratio).picture(frame)
+        if keep:
+            decoded.append(_Times(frame.pts, frame.dts))
+
+
+def _build(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream, scan: _Scan,
+           decoded: list[_Times] | None) -> VideoIndex:
+    time_base = Fraction(stream.time_base) if stream.time_base else Fraction(1, 1000)
+    rate = stream.average_rate or stream.guessed_rate
+    fps = Fraction(rate) if rate and rate > 0 else None
+    trusted = container.format.name != "avi" and all(pts is not None for pts in scan.pts)
+    if decoded is not None:
+        pts, packets = _ticks_of_frames(decoded, fps, time_base), None
+    elif trusted:
+        pts, packets = _from_packets(scan)
+    else:
+        pts, packets = _ticks_by_count(scan, fps, time_base), None
+    if not len(pts):
+        raise EmptyVideoError(f"{path}: no frame of it is to be shown")
+    step = int(np.median(np.diff(pts))) if len(pts) > 1 else 0
+    last = max(_last_duration(scan, int(pts[-1])) if trusted else 0, 0) or step
+    last = last or (max(1, int(1 / (fps * time_base))) if fps else 1)
+    if fps is None and len(pts) > 1:
+        fps = Fraction(len(pts), int(pts[-1]) + last - int(pts[0])) / time_base
+    assert scan.first_picture is not None
+    height, width = scan.first_picture.shape[:2]
+    start = _start_seconds(container, stream, time_base) if trusted else pts[0].item() * time_base
+    return VideoIndex(path, width, height, time_base, start, fps, pts, int(pts[-1]) + last, packets, scan.damage)
+
+
+def _from_packets(scan: _Scan) -> tuple[np.ndarray, PacketTable]:
+    pts = np.array(scan.pts, dtype=np.int64)
+    entry = np.array(scan.entry, dtype=bool)
+    shown = ~np.array(scan.hidden, dtype=bool)
+    first_entry = int(np.argmax(entry)) if entry.any() else 0
+    shown[:first_entry] = False  # nothing to decode these from
+    if entry.any():
+        # leading pictures of the very first entry refer to frames that are not in the file
+        until = first_entry + 1 + int(np.argmax(entry[first_entry + 1:])) if entry[first_entry + 1:].any() else len(pts)
+        shown[first_entry:until] &= pts[first_entry:until] >= pts[first_entry]
+    frame_pts = np.unique(pts[shown])
+    # packets of equal time (a hidden alternate reference and its picture, two fields) are one frame
+    shows = np.where(shown, np.searchsorted(frame_pts, pts), -1)
+    return frame_pts, PacketTable(pts, shows.astype(np.int64), entry)
+
+
+def _ticks_by_count(scan: _Scan, fps: Fraction | None, time_base: Fraction) -> np.ndarray:
+    dts = [time for time, hidden in zip(scan.dts, scan.hidden, strict=True) if not hidden]
+    known = sorted(time for time in dts if time is not None)
+    ticks = _increasing(known) if len(known) == len(dts) else None
+    return _even_ticks(len(dts), scan.durations, fps, time_base) if ticks is None else ticks
+
+
+def _ticks_of_frames(times: list[_Times], fps: Fraction | None, time_base: Fraction) -> np.ndarray:
+    for column in ([time.pts for time in times], [time.dts for time in times]):  # whichever increases
+        if (ticks := _increasing(column)) is not None:
+            return ticks
+    return _even_ticks(len(times), [], fps, time_base)
+
+
+def _increasing(times: Sequence[int | None]) -> np.ndarray | None:
+    known = [time for time in times if time is not None]
+    ticks = np.array(known, dtype=np.int64)
+    return ticks if len(known) == len(times) and bool(np.all(np.diff(ticks) > 0)) else None
+
+
+def _even_ticks(count: int, durations: list[int], fps: Fraction | None, time_base: Fraction) -> np.ndarray:
+    known = [duration for duration in durations if duration > 0]
+    step = Fraction(int(np.median(known))) if known else 1 / (fps or Fraction(25)) / time_base
+    return np.array([int(k * step) for k in range(count)], dtype=np.int64)
+
+
+def _last_duration(scan: _Scan, last_pts: int) -> int:
+    return next((duration for pts, duration in zip(scan.pts[::-1], scan.durations[::-1], strict=True)
+                 if pts == last_pts), 0)
+
+
+def _start_seconds(container: av.container.InputContainer, stream: av.video.stream.VideoStream,
+                   time_base: Fraction) -> Fraction:
+    if container.start_time is None:
+        return Fraction(0)
+    start = Fraction(container.start_time, 1_000_000)
+    if stream.start_time is not None and abs(stream.start_time * time_base - start) < Fraction(1, 1_000_000):
+        return stream.start_time * time_base  # the container's figure is rounded to microseconds
+    return start

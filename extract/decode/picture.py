@@ -1,0 +1,56 @@
+"""From a decoded FFmpeg frame to the picture a viewer sees: RGB by the tagged matrix and range, square pixels, upright."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import UnreadableVideoError
+
+if TYPE_CHECKING:
+    import av
+
+
+class PictureMaker:
+    """Converts the frames of one video; keeps FFmpeg's scaler from frame to frame (each costs memory and time)."""
+
+    def __init__(self, sample_aspect_ratio: Fraction | None):
+        from av.video.reformatter import VideoReformatter
+
+        self._aspect = sample_aspect_ratio if sample_aspect_ratio and sample_aspect_ratio > 0 else Fraction(1)
+        self._reformatter = VideoReformatter()
+
+    def picture(self, frame: av.VideoFrame) -> np.ndarray:
+        """uint8 RGB [h, w, 3], contiguous. An untagged frame is taken as BT.601, as FFmpeg does."""
+        width = max(1, round(frame.width * self._aspect))
+        if width * frame.height > 16384 * 16384:
+            raise UnreadableVideoError(f"a picture of {width}x{frame.height} pixels is more than can be handled")
+        rgb = self._reformatter.reformat(frame, format="rgb24", width=width, threads=1,
+                                         interpolation="BILINEAR" if width == frame.width else "BICUBIC")
+        pixels = np.asarray(rgb.to_ndarray())
+        matrix = display_matrix(frame)
+        return pixels if matrix is None else np.ascontiguousarray(upright(pixels, matrix))
+
+
+def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    """The container's wish how to turn the picture, int32 [2, 2]; None: as it is."""
+    from av.sidedata.sidedata import Type
+
+    for data in frame.side_data:
+        if data.type == Type.DISPLAYMATRIX:
+            return np.frombuffer(bytes(data), dtype=np.int32).reshape(3, 3)[:2, :2]
+    return None
+
+
+def upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """[h, w, 3] turned and mirrored by quarter turns; an angle between is left as it is, as players do."""
+    (a, b), (c, d) = np.sign(matrix).tolist()
+    if (a == 0) == (b == 0) or (c == 0) == (d == 0) or (a == 0) == (c == 0):
+        return pixels
+    if a == 0:
+        pixels = pixels.swapaxes(0, 1)
+    if a + c < 0:
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if b + d < 0 else pixels

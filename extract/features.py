@@ -1,0 +1,112 @@
+"""What leaves `extract`: features with their times, and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..models.base import EncoderIdentity
+
+
+@dataclass(frozen=True)
+class Source:
+    """The video (or the segment of one, in seconds, half open) that features were made of."""
+
+    path: str
+    size_bytes: int
+    content_id: str  # a fast hash of the size and three pieces of the file
+    width: int
+    height: int
+    duration_seconds: float
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that changes the numbers, and nothing else: no batch size, devices or workers.
+
+    Features made with equal settings of the same source are interchangeable.
+    """
+
+    encoder: EncoderIdentity
+    sampling: str
+    extraction_fps: float | None
+    extraction_total: int | None
+    start: float | None
+    end: float | None
+    fps: float | None  # of a folder of pictures
+    reader: str
+    dtype: str
+    normalize: bool
+
+    def flat(self) -> dict[str, Any]:
+        """key -> value under the command line's names."""
+        values = asdict(self)
+        return {**values.pop("encoder"), **values}
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a stored feature says of itself; equal runs give equal provenance (no wall-clock times)."""
+
+    source: Source
+    settings: Settings
+    clipreel_version: str
+    metadata: dict[str, str] = field(default_factory=dict)  # the other columns of the CSV
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Frame-wise features of one video. `timestamps_ms`: true presentation times on the file's timeline."""
+
+    features: np.ndarray  # float32 or float16 [n, dim]
+    timestamps_ms: np.ndarray  # float64 [n]
+    fps: float  # the source's own; NaN when the file does not say
+    provenance: Provenance
+    intervals_ms: np.ndarray | None = None  # float64 [n, 2], for windows of frames
+
+    def __post_init__(self):
+        if self.features.ndim != 2 or len(self.features) != len(self.timestamps_ms):
+            raise ValueError(f"features {self.features.shape} and timestamps_ms {self.timestamps_ms.shape} do not match")
+        if self.intervals_ms is not None and self.intervals_ms.shape != (len(self.features), 2):
+            raise ValueError(f"intervals_ms {self.intervals_ms.shape} is not [{len(self.features)}, 2]")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __repr__(self) -> str:
+        return (f"Features(features={self.features.dtype.name}{list(self.features.shape)}, fps={self.fps:g}, "
+                f"source={self.provenance.source.path!r})")
+
+    @property
+    def extraction_fps(self) -> float | None:
+        return self.provenance.settings.extraction_fps
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name -> array, as every format stores them; the features' own name is the feature type."""
+        named = {self.provenance.settings.encoder.feature_type: self.features,
+                 "timestamps_ms": self.timestamps_ms, "fps": np.array(self.fps, dtype=np.float64)}
+        return named if self.intervals_ms is None else {**named, "intervals_ms": self.intervals_ms}
+
+
+def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
+    return {"clipreel_version": provenance.clipreel_version, "source": asdict(provenance.source),
+            "settings": provenance.settings.flat(), "fingerprint": provenance.settings.fingerprint,
+            "metadata": provenance.metadata}
+
+
+def provenance_from_json(content: dict[str, Any]) -> Provenance:
+    """The inverse of `provenance_to_json`. Raises KeyError or TypeError when the content is not ours."""
+    values = dict(content["settings"])
+    encoder = EncoderIdentity(**{name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__})
+    return Provenance(Source(**content["source"]), Settings(encoder=encoder, **values),
+                      content["clipreel_version"], content["metadata"])

@@ -1,0 +1,70 @@
+"""Writing a file whole or not at all, and telling what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_SUFFIX = ".clipreel-tmp"
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Call `write` on a temporary file beside `path`, then put it in place: readers see the old file or the new one.
+
+    Raises OSError (no space left, no permission) after removing the temporary file.
+    """
+    temporary = temporary_beside(path)
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    # Host and process in the name: two runs never share a temporary file, and a later run knows what is stale.
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself must survive a power cut
+    finally:
+        os.close(folder)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove temporary files that runs on this machine left behind when they were killed."""
+    for path in folder.glob(f".*{_SUFFIX}"):
+        host, _, process = path.name.removesuffix(_SUFFIX).rpartition(".")
+        if host.endswith(f".{socket.gethostname()}") and not _is_alive(process):
+            path.unlink(missing_ok=True)
+
+
+def digest_of_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _is_alive(process: str) -> bool:
+    if not process.isdigit():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,106 @@
+"""HDF5: one file a video (`<key>.h5`), or one file of many with a group a video (`pack`). The mark is an attribute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import StoredDataError
+from ..features import Features
+from .base import Mark
+from .files import put_in_place, temporary_beside
+from .separate import features_of, mark_from_json, mark_to_json
+
+SUFFIX = ".h5"
+ATTRIBUTE = "clipreel"
+# Readable by the HDF5 libraries that laboratories still run, though h5py brings HDF5 2.
+LIBRARY_VERSIONS = ("earliest", "v110")
+
+
+class Hdf5:
+    """Datasets `<feature type>`, `timestamps_ms`, `fps` at the root of `<key>.h5`."""
+
+    def write(self, folder: Path, key: str, features: Features) -> None:
+        """Write the file whole. Raises OSError; then no file stands under the key."""
+        import h5py
+
+        path = folder / f"{key}{SUFFIX}"
+        path.unlink(missing_ok=True)
+        temporary = temporary_beside(path)
+        try:
+            with h5py.File(temporary, "w", libver=LIBRARY_VERSIONS) as file:
+                write_group(file, key, features)
+            with open(temporary, "rb+") as written:
+                import os
+
+                os.fsync(written.fileno())
+            put_in_place(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def mark(self, folder: Path, key: str) -> Mark | None:
+        import h5py
+
+        try:
+            with h5py.File(folder / f"{key}{SUFFIX}", "r") as file:
+                return mark_of_group(file)
+        except OSError:  # absent, or cut by a crash
+            return None
+
+    def read(self, folder: Path, key: str, *, verify: bool = False) -> Features:
+        import h5py
+
+        path = folder / f"{key}{SUFFIX}"
+        try:
+            with h5py.File(path, "r") as file:
+                return read_group(file, str(path), verify=verify)
+        except OSError as error:
+            raise StoredDataError(f"{path}: is not a whole HDF5 file ({error}); run the extraction again") from error
+
+
+def write_group(group: Any, key: str, features: Features) -> None:
+    """Datasets, then the mark, into an open group."""
+    contents = {}
+    for name, array in features.arrays().items():
+        group.create_dataset(name, data=array)
+        contents[name] = {"size_bytes": array.nbytes, "sha256": _digest(array)}
+    mark = mark_to_json(key, features, contents)
+    group.attrs[ATTRIBUTE] = json.dumps(mark, sort_keys=True, ensure_ascii=False)
+
+
+def mark_of_group(group: Any) -> Mark | None:
+    """None where there is no mark of ours or a dataset is missing or of another size."""
+    try:
+        mark = mark_from_json(json.loads(group.attrs[ATTRIBUTE]))
+        whole = all(_nbytes(group[name]) == said["size_bytes"] for name, said in mark.contents.items())
+    except (KeyError, ValueError, TypeError):
+        return None
+    return mark if whole else None
+
+
+def read_group(group: Any, place: str, *, verify: bool = False) -> Features:
+    mark = mark_of_group(group)
+    if mark is None:
+        raise StoredDataError(f"{place}: holds no whole features of ours; run the extraction again")
+    arrays = {name: np.asarray(group[name][()]) for name in mark.contents}
+    if verify:
+        for name, said in mark.contents.items():
+            if _digest(arrays[name]) != said["sha256"]:
+                raise StoredDataError(f"{place}: dataset {name!r} changed since it was written (SHA-256 differs); "
+                                      "remove the file and run the extraction again")
+    return features_of(mark, arrays)
+
+
+def _nbytes(dataset: Any) -> int:
+    return int(dataset.size) * int(dataset.dtype.itemsize)
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+HDF5 = Hdf5()

@@ -1,0 +1,111 @@
+"""Preprocessing: from RGB frames of any size to the network's square, within one grey level of PIL's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from .base import PreprocessSpec
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+# Frames longer than this many squares are cut before resizing: 4000x1 would otherwise become 896000x224 (600 MB).
+LONGEST_IN_SQUARES = 16
+
+
+def preprocess_frames(frames: np.ndarray, spec: PreprocessSpec) -> torch.Tensor:
+    """Resizes and crops; the pixels stay bytes.
+
+    Args:
+        frames: uint8 RGB, [n, h, w, 3] or [h, w, 3].
+
+    Returns:
+        uint8 RGB [n, 3, S, S] with S = spec.image_size; n = 1 for a single frame.
+
+    Raises:
+        ValueError: the frames have another shape or dtype.
+    """
+    if frames.dtype != np.uint8 or frames.ndim not in (3, 4) or frames.shape[-1] != 3 or 0 in frames.shape[-3:-1]:
+        raise ValueError(f"frames must be uint8 RGB [n, h, w, 3] or [h, w, 3] with at least one pixel, "
+                         f"not {frames.dtype} {list(frames.shape)}")
+    frames = frames.reshape(-1, *frames.shape[-3:])  # [n, h, w, 3]
+    size = spec.image_size
+    if len(frames) == 0:
+        return torch.empty(0, 3, size, size, dtype=torch.uint8)
+    height, width = resized_height_width(*frames.shape[1:3], spec)
+    if spec.crop == "center" and max(height, width) > LONGEST_IN_SQUARES * size:
+        return _visible_part(frames, height, width, spec)  # [n, 3, S, S]
+    resized = _resize(frames, height, width, spec)  # [n, 3, height, width]
+    if spec.crop == "pad":
+        square = torch.zeros(len(frames), 3, size, size, dtype=torch.uint8)
+        top, left = (size - height) // 2, (size - width) // 2
+        square[..., top : top + height, left : left + width] = resized
+        return square
+    top, left = _crop_offset(height, size), _crop_offset(width, size)
+    return resized[..., top : top + size, left : left + size].contiguous()
+
+
+def normalize(frames: torch.Tensor, spec: PreprocessSpec, dtype: torch.dtype) -> torch.Tensor:
+    """uint8 [n, 3, S, S] -> (frames / 255 - mean) / std as dtype, on the frames' device; computed in float32."""
+    mean = torch.tensor(spec.mean, device=frames.device).view(3, 1, 1)
+    std = torch.tensor(spec.std, device=frames.device).view(3, 1, 1)
+    return frames.float().div_(255).sub_(mean).div_(std).to(dtype)
+
+
+def resized_height_width(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:
+    """The size before the crop, rounded as torchvision (center) and open_clip (pad) round it; at least one pixel."""
+    size = spec.image_size
+    if spec.crop == "squash":
+        return size, size
+    if spec.crop == "pad":
+        ratio = max(height / size, width / size)
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+    long = int(size * max(height, width) / min(height, width))
+    return (size, long) if height <= width else (long, size)
+
+
+def _crop_offset(length: int, size: int) -> int:
+    return int(round((length - size) / 2.0))  # noqa: RUF046 - torchvision's own words
+
+
+def _resize(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:
+    """[n, h, w, 3] -> [n, 3, height, width]."""
+    # torch's byte kernel is eight times as fast as PIL but holds its filter in 16 bits, so its first pass is now and
+    # then off by one. The second pass hands that on times its middle weight: under a half when it shrinks by two or
+    # more (one level in all), near one otherwise (two levels seen). There, on small frames, PIL itself is cheap.
+    if spec.backend == "pil" or frames.shape[1] < 2 * height:
+        return _stack([_resize_pil(Image.fromarray(frame), height, width, spec) for frame in frames])
+    frames = np.require(frames, requirements=["C", "W"])  # torch takes no negative strides and no read-only memory
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)  # [n, 3, h, w], in memory still [n, h, w, 3]: the fast path
+    return functional.interpolate(pixels, size=(height, width), mode=spec.interpolation, antialias=True)
+
+
+def _resize_pil(image: Image.Image, height: int, width: int, spec: PreprocessSpec) -> Image.Image:
+    # Rows first, then columns, as every Pillow did that CLIP was trained with, and as torch does. Pillow 13 takes the
+    # columns of tall pictures first, which moves some pixels by up to 30 levels; two calls leave it no choice.
+    image = image.resize((width, image.height), _FILTERS[spec.interpolation])
+    return image.resize((width, height), _FILTERS[spec.interpolation])
+
+
+def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:
+    """[n, h, w, 3] -> [n, 3, S, S]: the centre crop of a resize to height x width that is never made whole.
+
+    PIL's `box` may cut between pixels and still lets the filter see beyond it, so only the crop is computed.
+    """
+    size, resample = spec.image_size, _FILTERS[spec.interpolation]
+    top, left = _crop_offset(height, size), _crop_offset(width, size)
+    rows_per_pixel, columns_per_pixel = frames.shape[1] / height, frames.shape[2] / width
+    images = []
+    for frame in frames:
+        columns = (left * columns_per_pixel, 0, (left + size) * columns_per_pixel, frames.shape[1])
+        image = Image.fromarray(frame).resize((size, frames.shape[1]), resample, box=columns)
+        rows = (0, top * rows_per_pixel, size, (top + size) * rows_per_pixel)
+        images.append(image.resize((size, size), resample, box=rows))
+    return _stack(images)
+
+
+def _stack(images: list[Image.Image]) -> torch.Tensor:
+    """n pictures of one size -> [n, 3, h, w]."""
+    return torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).contiguous()

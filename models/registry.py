@@ -1,0 +1,103 @@
+"""The encoders by feature type. Their modules, and torch with them, are imported when one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+from ..errors import ConfigError
+from .base import Crop, Encoder, EncoderFamily, EncoderIdentity, Precision, PreprocessBackend
+from .names import did_you_mean
+
+
+def load_encoder(
+    feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
+    precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",
+    device: str | None = None,
+) -> Encoder:
+    """A network with its weights, preprocessing, precision and device.
+
+    Args:
+        feature_type: a key of ENCODERS.
+        model_name: the family's name of the network.
+        checkpoint: a weight file to take in place of the published one.
+        pretrained: open_clip's tag of a set of published weights.
+        precision: "auto" is float16 on CUDA, float32 elsewhere.
+        crop: None is the model's own.
+        preprocess: "tensor" is fast and within one grey level of "pil".
+        device: None is the first CUDA device, or the CPU where there is none.
+
+    Raises:
+        ConfigError: an argument is unknown or does not go with the others.
+        WeightsError: the weights cannot be had, read, or do not fit.
+    """
+    family = _family(feature_type)
+    _check_choices(precision, crop, preprocess)
+    return family.load(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
+                       preprocess=preprocess, device=_present_device(device))
+
+
+def identify(
+    feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
+    precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",
+    device: str | None = None,
+) -> EncoderIdentity:
+    """What `load_encoder` with the same arguments will call itself; loads no network, but may hash or fetch weights."""
+    family = _family(feature_type)
+    _check_choices(precision, crop, preprocess)
+    return family.identify(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
+                           preprocess=preprocess, device=_present_device(device))
+
+
+def _family(feature_type: str) -> EncoderFamily:
+    if feature_type not in ENCODERS:
+        raise ConfigError(f"there is no feature_type {feature_type!r}{did_you_mean(feature_type, ENCODERS)} "
+                          f"(allowed: {', '.join(ENCODERS)})")
+    return ENCODERS[feature_type]()
+
+
+def _check_choices(precision: str, crop: str | None, preprocess: str) -> None:
+    for key, value, allowed in (
+        ("precision", precision, get_args(Precision)),
+        ("crop", crop, (*get_args(Crop), None)),
+        ("preprocess", preprocess, get_args(PreprocessBackend)),
+    ):
+        if value not in allowed:
+            raise ConfigError(f"{key}={value} is unknown{did_you_mean(str(value), filter(None, allowed))} "
+                              f"(allowed: {', '.join('null' if choice is None else choice for choice in allowed)})")
+
+
+def _present_device(device: str | None) -> str:
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device={device} is no device (allowed: cpu, cuda, cuda:0, cuda:1, …)") from error
+    # Counted, not touched: touching a device takes memory on it, and identify() needs none.
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device={device} is not present: {torch.cuda.device_count()} CUDA devices are; "
+                          "use one of them or device=cpu")
+    if wanted.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device={device} is not supported (allowed: cpu, cuda, cuda:0, cuda:1, …)")
+    return device
+
+
+def _clip() -> EncoderFamily:
+    from .clip import family
+
+    return family
+
+
+def _open_clip() -> EncoderFamily:
+    from .open_clip import family
+
+    return family
+
+
+ENCODERS: dict[str, Callable[[], EncoderFamily]] = {
+    "clip": _clip,
+    "open_clip": _open_clip,
+}

@@ -1,0 +1,68 @@
+"""The encoder of every CLIP: an image tower and a text tower with one space, whoever trained them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from .base import EncoderIdentity, PreprocessSpec
+from .precision import DTYPES
+from .preprocess import normalize
+
+TEXT_BATCH_SIZE = 128
+
+
+class TwoTowers(Protocol):
+    """The network as both clip and open_clip build it."""
+
+    logit_scale: torch.nn.Parameter
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor: ...
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor: ...
+
+
+class TwoTowerEncoder:
+    """Fulfils `base.Encoder`. `tokenize` turns sentences into token ids [m, context_length], or raises ConfigError."""
+
+    def __init__(
+        self, identity: EncoderIdentity, preprocess: PreprocessSpec, network: TwoTowers, *, dim: int,
+        device: torch.device, tokenize: Callable[[list[str]], torch.Tensor],
+    ):
+        self.identity = identity
+        self.preprocess = preprocess
+        self.dim = dim
+        self.device = device
+        self.logit_scale = float(network.logit_scale.detach().float().exp())
+        self._network = network
+        self._tokenize = tokenize
+        self._dtype = DTYPES[identity.precision]
+
+    @torch.inference_mode()
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB [n, 3, S, S] on any device -> float32 [n, dim] on this encoder's, not normalised.
+
+        Raises:
+            ValueError: the frames are not as `preprocess_frames` makes them.
+        """
+        size = self.preprocess.image_size
+        if frames.dtype != torch.uint8 or frames.ndim != 4 or tuple(frames.shape[1:]) != (3, size, size):
+            raise ValueError(f"{self.identity.model_name} encodes uint8 RGB frames [n, 3, {size}, {size}], "
+                             f"not {frames.dtype} {list(frames.shape)}: pass them through preprocess_frames first")
+        if len(frames) == 0:
+            return torch.empty(0, self.dim, device=self.device)
+        pixels = normalize(frames.to(self.device, non_blocking=True), self.preprocess, self._dtype)  # [n, 3, S, S]
+        return self._network.encode_image(pixels).float()  # [n, dim]
+
+    @torch.inference_mode()
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """m sentences -> float32 [m, dim], not normalised. Raises ConfigError for one that is too long."""
+        if isinstance(texts, str):
+            raise ValueError("encode_text takes a list of sentences; for one sentence, a list of one")
+        features = [torch.empty(0, self.dim, device=self.device)]
+        for start in range(0, len(texts), TEXT_BATCH_SIZE):
+            tokens = self._tokenize(list(texts[start : start + TEXT_BATCH_SIZE]))  # [b, context_length]
+            features.append(self._network.encode_text(tokens.to(self.device)).float())
+        return torch.cat(features)  # [m, dim]
