@@ -66,7 +66,7 @@ class Encoder(FrameEncoder, TextEncoder, Protocol):
 
 
 class EncoderFamily(Protocol):
-    """A feature type's own module: `identify` must not load the network (a rerun that has nothing to do stays cheap)."""
+    """A feature type's own module: `identify` must not load the network (a rerun with nothing to do stays cheap)."""
 
     def identify(
         self, model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision,

@@ -1,4 +1,4 @@
-"""Downloads: weight files from the web into the cache, resumed where they broke off, verified before anyone reads them."""
+"""Downloads of weight files into the cache: resumed where they broke off, verified before anyone reads them."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def fetch(url: str, sha256: str, *, attempts: int = 4, timeout_seconds: float = 
             part.replace(path)
     except OSError as error:
         room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
-        raise WeightsError(f"cannot keep {url} in the cache folder {path.parent}: {error.strerror or error}; {room} or set "
-                           f"CLIPREEL_CACHE to another folder; {by_hand}") from error
+        raise WeightsError(f"cannot keep {url} in the cache folder {path.parent}: {error.strerror or error}; {room} or "
+                           f"set CLIPREEL_CACHE to another folder; {by_hand}") from error
     return path
 
 
@@ -74,8 +74,8 @@ def _check_downloaded(part: Path, sha256: str, url: str) -> None:
     found = sha256_of(part)
     if found != sha256:
         part.unlink()
-        raise WeightsError(f"{url} gave a file with SHA-256 {found}, expected is {sha256}; it was deleted from {part.parent}. "
-                           f"Try again, or put the right file at {part.with_suffix('')} by hand")
+        raise WeightsError(f"{url} gave a file with SHA-256 {found}, expected is {sha256}; it was deleted from "
+                           f"{part.parent}. Try again, or put the right file at {part.with_suffix('')} by hand")
 
 
 def _download(
@@ -84,10 +84,10 @@ def _download(
     for attempt in range(1, attempts + 1):
         try:
             return _download_once(url, part, timeout_seconds)
-        except _BrokenOffError as error:
+        except _BrokenOffError as error:  # noqa: PERF203 - each attempt may fail
             if attempt == attempts:
-                raise WeightsError(f"cannot download {url} after {attempts} attempts: {error}. Run again to go on where it "
-                                   f"stopped (cache folder {part.parent}); {by_hand}") from error
+                raise WeightsError(f"cannot download {url} after {attempts} attempts: {error}. Run again to go on "
+                                   f"where it stopped (cache folder {part.parent}); {by_hand}") from error
             logger.info("download of %s broke off (%s), attempt %d of %d follows", url, error, attempt + 1, attempts)
             time.sleep(pause_seconds * attempt)
         except HTTPError as error:
@@ -108,7 +108,7 @@ def _download_once(url: str, part: Path, timeout_seconds: float) -> None:
         missing = response.headers.get("Content-Length")
         total_bytes = present_bytes + int(missing) if missing else None
         with part.open("ab" if present_bytes else "wb") as file, tqdm(
-            total=total_bytes, initial=present_bytes, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], disable=None
+            desc=part.stem, total=total_bytes, initial=present_bytes, unit="B", unit_scale=True, disable=None
         ) as progress:
             for block in _blocks(response):
                 file.write(block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -17,8 +18,6 @@ TEXT_BATCH_SIZE = 128
 class TwoTowers(Protocol):
     """The network as both clip and open_clip build it."""
 
-    logit_scale: torch.nn.Parameter
-
     def encode_image(self, image: torch.Tensor) -> torch.Tensor: ...
 
     def encode_text(self, text: torch.Tensor) -> torch.Tensor: ...
@@ -29,13 +28,13 @@ class TwoTowerEncoder:
 
     def __init__(
         self, identity: EncoderIdentity, preprocess: PreprocessSpec, network: TwoTowers, *, dim: int,
-        device: torch.device, tokenize: Callable[[list[str]], torch.Tensor],
+        device: torch.device, log_logit_scale: float, tokenize: Callable[[list[str]], torch.Tensor],
     ):
         self.identity = identity
         self.preprocess = preprocess
         self.dim = dim
         self.device = device
-        self.logit_scale = float(network.logit_scale.detach().float().exp())
+        self.logit_scale = math.exp(log_logit_scale)
         self._network = network
         self._tokenize = tokenize
         self._dtype = DTYPES[identity.precision]

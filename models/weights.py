@@ -1,6 +1,6 @@
-"""A weight file: its SHA-256, the tensors in it, and their way into a network. Nothing in a file is ever executed,
+"""A weight file: its SHA-256, the tensors in it, and their way into a network.
 
-but for OpenAI's own TorchScript archives, and these only when their SHA-256 is a pinned one.
+Nothing in a file is ever executed, but for OpenAI's own TorchScript archives, whose SHA-256 is checked first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _WRAPPERS = ("state_dict", "model")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 # OpenAI's archives hold these three numbers beside the weights.
 _SCALARS = ("input_resolution", "context_length", "vocab_size")
-_RESAVE = "save the tensors alone with torch.save(network.state_dict(), path) or safetensors.torch.save_file, and give that"
+_RESAVE = "save the tensors alone, with torch.save(network.state_dict(), path) or safetensors, and give that file"
+_REPLACE = "copy or download it again"
 
 _DIGESTS: dict[tuple[int, int, int, int], str] = {}
 
@@ -114,7 +115,7 @@ def _kind(path: Path) -> str:
             with zipfile.ZipFile(path) as archive:
                 members = archive.namelist()
         except zipfile.BadZipFile as error:
-            raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): copy or download it again") from error
+            raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): {_REPLACE}") from error
         return "torchscript" if any(member.endswith("/constants.pkl") for member in members) else "torch"
     if head[:1] == b"\x80":
         return "torch"
@@ -132,15 +133,15 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): copy or download it again") from error
+        raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): {_REPLACE}") from error
 
 
 def _read_torchscript(path: Path) -> object:
     sha256 = sha256_of(path)
     if sha256 not in {archive.sha256 for archive in ARCHIVES.values()}:
         raise WeightsError(
-            f"the checkpoint {path} is a TorchScript archive, a program that loading would run, and its SHA-256 {sha256} "
-            f"is none of OpenAI's: convert it where you trust it, with "
+            f"the checkpoint {path} is a TorchScript archive, a program that loading would run, and its SHA-256 "
+            f"{sha256} is none of OpenAI's: convert it where you trust it, with "
             "torch.save(torch.jit.load(path, map_location='cpu').state_dict(), new_path), and give the new file")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.load` is deprecated", category=Warning)
@@ -152,11 +153,11 @@ def _read_torch(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
-        raise WeightsError(f"the checkpoint {path} holds more than tensors or is damaged ({reason}), and reading it whole "
-                           f"could run what it holds: {_RESAVE}") from error
+        raise WeightsError(f"the checkpoint {path} holds more than tensors or is damaged ({reason}), and reading it "
+                           f"whole could run what it holds: {_RESAVE}") from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         # Whatever the parser trips over in a file that somebody else made.
-        raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): copy or download it again") from error
+        raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): {_REPLACE}") from error
 
 
 def _clean(content: object, path: Path) -> StateDict:

@@ -54,8 +54,7 @@ def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
     with open_container(path) as container:
         stream = video_stream(container, path)
         stream.codec_context.thread_count = 1
-        missing = missing_bytes(path)
-        scan = _Scan(damage=f"ends early: {missing} bytes are missing" if missing else None)
+        scan = _Scan()
         decoded: list[_Times] = []
         try:
             for packet in container.demux(stream):
@@ -118,7 +117,17 @@ def _build(path: Path, container: av.container.InputContainer, stream: av.video.
     assert scan.first_picture is not None
     height, width = scan.first_picture.shape[:2]
     start = _start_seconds(container, stream, time_base) if trusted else pts[0].item() * time_base
-    return VideoIndex(path, width, height, time_base, start, fps, pts, int(pts[-1]) + last, packets, scan.damage)
+    damage = scan.damage or _early_end(path, container, float((int(pts[-1]) + 2 * last) * time_base - start))
+    return VideoIndex(path, width, height, time_base, start, fps, pts, int(pts[-1]) + last, packets, damage)
+
+
+def _early_end(path: Path, container: av.container.InputContainer, end_seconds: float) -> str | None:
+    missing = missing_bytes(path)
+    if not missing:
+        return None
+    if "matroska" in container.format.name and container.duration is not None and end_seconds >= container.duration / 1e6:
+        return None  # only the seek table at the end was lost
+    return f"ends early: {missing} bytes are missing"
 
 
 def _from_packets(scan: _Scan) -> tuple[np.ndarray, PacketTable]:

@@ -59,12 +59,15 @@ def _decode(index: VideoIndex, plan: DecodePlan | None, wanted: frozenset[int],
     import av
 
     place_of = {tick: place for place, tick in enumerate(index.pts.tolist())} if index.packets is not None else None
-    count = -1  # frames that came out, for a video whose frames have no trusted times
+    count, previous = -1, None  # frames that came out, for a video whose frames have no trusted times
     with open_container(index.path) as container:
         stream = video_stream(container, index.path)
         maker = PictureMaker(stream.sample_aspect_ratio)
         for frame in _decoded_frames(container, stream, plan, index, allow_truncated):
             count += 1
+            if place_of is not None and previous is not None and frame.pts is not None and frame.pts <= previous:
+                raise IndexMismatchError(f"{index.path}: frames come out against the order of their times")
+            previous = frame.pts
             place = count if place_of is None else place_of.get(frame.pts, -1) if frame.pts is not None else -1
             if place not in wanted:
                 continue

@@ -74,9 +74,9 @@ def infer(state: StateDict, path: Path) -> Architecture:
         return list(state[key].shape)
 
     def _refuse(fault: str) -> NoReturn:
-        kind = next((kind for prefix, kind in _OTHER_KINDS.items() if any(key.startswith(prefix) for key in state)), None)
-        raise WeightsError(f"the checkpoint {path} is no CLIP of OpenAI's architecture{f' but {kind}' if kind else ''}: "
-                           f"it {fault}")
+        kinds = [f" but {kind}" for prefix, kind in _OTHER_KINDS.items()
+                 if any(key.startswith(prefix) for key in state)]
+        raise WeightsError(f"the checkpoint {path} is no CLIP of OpenAI's architecture{''.join(kinds[:1])}: it {fault}")
 
     def count(prefix: str) -> int:
         return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
@@ -101,9 +101,9 @@ def infer(state: StateDict, path: Path) -> Architecture:
         vision_width, patch_size = shape("visual.layer1.0.conv1.weight", 4)[0], None
         image_size = 32 * grid("visual.attnpool.positional_embedding")
         layers = tuple(count(f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
-    for tower, width, unit in (("text", text_width, HEAD_WIDTH), ("vision", vision_width, HEAD_WIDTH if patch_size else 2)):
-        if width % unit:
-            _refuse(f"has a {tower} tower {width} wide, which is no multiple of {unit}")
+    for tower, width in (("text", text_width), ("vision", vision_width if patch_size else 32 * vision_width)):
+        if width % HEAD_WIDTH:
+            _refuse(f"has a {tower} tower {width} wide, which is no multiple of {HEAD_WIDTH}")
     return Architecture(embed_dim, image_size, layers, vision_width, patch_size, context_length, vocabulary_size,
                         text_width, text_width // HEAD_WIDTH, count("transformer.resblocks."))
 
@@ -132,7 +132,7 @@ def build(architecture: Architecture, state: StateDict, path: Path) -> CLIP:
 
 
 def import_clip() -> None:
-    """Imports the package without the one warning it cannot help. Raises ConfigError where its own needs are not met."""
+    """Imports the package without its one warning. Raises ConfigError where its own needs are not met."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
         warnings.filterwarnings("ignore", message="Deprecated call to `pkg_resources")

@@ -30,8 +30,8 @@ def identify(
 ) -> EncoderIdentity:
     """See `base.EncoderFamily`. Downloads nothing: the published archives' hashes are known."""
     if pretrained is not None:
-        raise ConfigError(f"pretrained={pretrained} does not go with feature_type=clip, whose model_name says the weights: "
-                          "leave it out, or use feature_type=open_clip")
+        raise ConfigError(f"pretrained={pretrained} does not go with feature_type=clip, where model_name names the "
+                          "weights: leave it out, or use feature_type=open_clip")
     weights = _weights(model_name, checkpoint)
     return EncoderIdentity(
         feature_type="clip", model_name=model_name, pretrained=None,
@@ -55,19 +55,21 @@ def load(
     if identity.precision != "float32":
         lower_precision(network, DTYPES[identity.precision])
     spec = PreprocessSpec(architecture.image_size, MEAN, STD, crop=crop or "center", backend=preprocess)
-    return TwoTowerEncoder(identity, spec, network.to(device), dim=architecture.embed_dim, device=torch.device(device),
-                           tokenize=lambda texts: tokenize(texts, architecture.context_length))
+    return TwoTowerEncoder(
+        identity, spec, network.to(device), dim=architecture.embed_dim, device=torch.device(device),
+        log_logit_scale=state["logit_scale"].item(),
+        tokenize=lambda texts: tokenize(texts, architecture.context_length))
 
 
 def tokenize(texts: list[str], context_length: int = 77) -> torch.Tensor:
-    """Sentences -> token ids [m, context_length]. Raises ConfigError for a sentence that is too long: nothing is cut off."""
+    """Sentences -> token ids [m, context_length]. Raises ConfigError for one that is too long: nothing is cut off."""
     import_clip()
     from clip import clip
 
     for text in texts:
         try:
             clip.tokenize(text, context_length)
-        except RuntimeError as error:
+        except RuntimeError as error:  # noqa: PERF203 - the error must name the text
             raise ConfigError(f"the text {text!r} is longer than the {context_length} tokens that the model reads, "
                               "start and end marks included: shorten it") from error
     return clip.tokenize(texts, context_length)
@@ -83,12 +85,12 @@ def _weights(model_name: str, checkpoint: str | None) -> Path | Archive:
         return Path(checkpoint).expanduser()
     if model_name == "custom":
         if not CUSTOM_PATH.is_file():
-            raise WeightsError(f"model_name=custom needs a checkpoint: give checkpoint=<file>, or put it at {CUSTOM_PATH}")
+            raise WeightsError(f"model_name=custom: give checkpoint=<file>, or put the checkpoint at {CUSTOM_PATH}")
         return CUSTOM_PATH
     if model_name == "tiny":
         if not TINY_PATH.is_file():
-            raise WeightsError(f"the demonstration model {TINY_PATH} is missing from this installation: install clipreel "
-                               "again, or make it with `python -m clipreel.sample.train`")
+            raise WeightsError(f"the demonstration model {TINY_PATH} is missing from this installation: install "
+                               "clipreel again, or make it with `python -m clipreel.sample.train`")
         return TINY_PATH
     return ARCHIVES[model_name]
 

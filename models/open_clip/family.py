@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import open_clip
+import open_clip.convert
 import torch
 
 from ...errors import ConfigError
 from ..base import Crop, EncoderIdentity, Precision, PreprocessBackend, PreprocessSpec
 from ..precision import resolve_precision
-from ..two_towers import TwoTowerEncoder
+from ..two_towers import TwoTowerEncoder, TwoTowers
 from ..weights import StateDict, fill, read_state_dict, sha256_of
 from .source import Source, find_source, quiet_root_log
 
@@ -42,11 +43,14 @@ def load(
         logger.info("%s: %s (%s)", source.weights, source.note, source.preprocess_config)
     state = read_state_dict(source.weights)
     network = _untrained(source, identity.precision, device)
-    fill(network, _adapt(state, network), path=source.weights, name=source.model_name)
+    state = _adapt(state, network)
+    fill(network, state, path=source.weights, name=source.model_name)
     network.eval().requires_grad_(False)
     spec = _spec(source, network, identity.crop, preprocess)
-    return TwoTowerEncoder(identity, spec, network, dim=source.model_config["embed_dim"], device=torch.device(device),
-                           tokenize=Tokenizer(source.model_name))
+    return TwoTowerEncoder(
+        identity, spec, cast(TwoTowers, network), dim=source.model_config["embed_dim"], device=torch.device(device),
+        log_logit_scale=state["logit_scale"].item(),  # from the file: open_clip casts timm networks whole
+        tokenize=Tokenizer(source.model_name))
 
 
 class Tokenizer:
@@ -83,7 +87,7 @@ def _identity(
 ) -> EncoderIdentity:
     resize_mode = source.preprocess_config["resize_mode"]
     if resize_mode not in _CROPS:
-        raise ConfigError(f"{source.model_name} resizes by {resize_mode!r}, which is unknown (known: {', '.join(_CROPS)})")
+        raise ConfigError(f"{source.model_name} resizes by {resize_mode!r}; supported are {', '.join(_CROPS)}")
     return EncoderIdentity(
         feature_type="open_clip", model_name=source.model_name, pretrained=source.pretrained,
         weights_sha256=sha256_of(source.weights), precision=resolve_precision(precision, device),
@@ -120,11 +124,14 @@ def _spec(source: Source, network: Any, crop: str, preprocess: PreprocessBackend
     if height != width:
         raise ConfigError(f"{source.model_name} takes frames of {height}x{width}; only square ones are supported")
     if config["interpolation"] not in ("bicubic", "bilinear"):
-        raise ConfigError(f"{source.model_name} resizes with {config['interpolation']!r}; supported are bicubic and bilinear")
+        raise ConfigError(f"{source.model_name} resizes with {config['interpolation']!r}; "
+                          "supported are bicubic and bilinear")
     if config["fill_color"] != 0 and crop == "pad":
-        raise ConfigError(f"{source.model_name} pads with {config['fill_color']}; only 0 is supported (crop=center goes)")
-    return PreprocessSpec(height, _triple(config["mean"]), _triple(config["std"]), interpolation=config["interpolation"],
-                          crop=crop, backend=preprocess)  # pyright: ignore[reportArgumentType]
+        raise ConfigError(f"{source.model_name} pads with {config['fill_color']}; only 0 is supported (or crop=center)")
+    return PreprocessSpec(
+        height, _triple(config["mean"]), _triple(config["std"]), interpolation=config["interpolation"],
+        crop=crop,  # pyright: ignore[reportArgumentType]
+        backend=preprocess)
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

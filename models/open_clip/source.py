@@ -1,4 +1,4 @@
-"""Where an open_clip model comes from: its weight file, network settings and preprocessing, found without the network."""
+"""Where an open_clip model comes from: weight file, settings and preprocessing, found without building it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ HUB_PREFIX = "hf-hub:"
 CONFIG_NAME = "open_clip_config.json"
 # open_clip's own order of preference within a local-dir.
 _WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
-                 "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
+                 "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth",
+                 "model.pth")
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 
@@ -113,7 +114,8 @@ def _check_quick_gelu(name: str, tag: str, config: dict[str, Any]) -> None:
     if trained == bool(config.get("quick_gelu", False)):
         return
     sibling = f"{name}-quickgelu" if trained else name.removesuffix("-quickgelu")
-    remedy = f"use model_name={sibling}" if sibling != name and sibling in open_clip.list_models() else "use another tag"
+    known = sibling != name and sibling in open_clip.list_models()
+    remedy = f"use model_name={sibling}" if known else "use another tag"
     raise ConfigError(f"pretrained={tag} was trained {'with' if trained else 'without'} QuickGELU, "
                       f"model_name={name} computes {'without' if trained else 'with'} it: {remedy}")
 
@@ -123,15 +125,15 @@ def _tag_preprocess(name: str, tag: str) -> tuple[dict[str, Any], None]:
 
 
 def _likely_preprocess(name: str, tags: list[str]) -> tuple[dict[str, Any], str]:
-    """A bare weight file says nothing of its preprocessing: that of the architecture's published weights, if they agree."""
+    """A bare weight file says nothing of preprocessing: that of the architecture's published weights, if they agree."""
     published = [_preprocess(open_clip.get_pretrained_cfg(name, tag)) for tag in tags]
     if not published:
         return _preprocess({}), f"no published weights of {name} say how to preprocess: open_clip's default is used"
     differing = [tag for tag, other in zip(tags, published, strict=True) if other != published[0]]
     if differing:
-        raise ConfigError(f"{name} was published with different preprocessing ({tags[0]} and {', '.join(differing)} differ), "
-                          f"and a weight file does not say which is its own: add pretrained=<tag> beside checkpoint=<file>, "
-                          "which takes the tag's preprocessing only")
+        raise ConfigError(f"{name} was published with more than one preprocessing ({', '.join(differing)} differ from "
+                          f"{tags[0]}), and a weight file does not say which is its own: add pretrained=<tag> beside "
+                          "checkpoint=<file>, which then gives the preprocessing alone")
     return published[0], f"a weight file holds no preprocessing: that of {name}'s published weights is used"
 
 
@@ -152,7 +154,7 @@ def _from_config(model_name: str, config_path: Path, weights: Path) -> Source:
 
 def _local_file(folder: Path, names: tuple[str, ...]) -> Path:
     if not folder.is_dir():
-        raise WeightsError(f"there is no folder {folder}: {LOCAL_PREFIX}<folder> names one with {CONFIG_NAME} and weights")
+        raise WeightsError(f"there is no folder {folder}: {LOCAL_PREFIX} wants one with {CONFIG_NAME} and weights")
     for name in names:
         if (folder / name).is_file():
             return folder / name
@@ -170,7 +172,8 @@ def _tag_file(name: str, tag: str) -> Path:
     config = open_clip.get_pretrained_cfg(name, tag)
     try:
         with quiet_root_log():
-            return Path(open_clip.download_pretrained(config, cache_dir=None if config.get("hf_hub") else str(cache_dir())))
+            folder = None if config.get("hf_hub") else str(cache_dir())  # None: the Hugging Face cache
+            return Path(open_clip.download_pretrained(config, cache_dir=folder))
     except (OSError, RuntimeError) as error:
         raise _unreachable(f"pretrained={tag} of {name}", error) from error
 
@@ -184,6 +187,6 @@ def _hub_file(repository: str, file_name: str | None) -> Path:
 
 def _unreachable(what: str, error: Exception) -> WeightsError:
     return WeightsError(
-        f"cannot get {what}: {error}. Without a connection: files that were fetched before are found in the Hugging Face "
-        "cache (HF_HOME says where) with HF_HUB_OFFLINE=1; or give checkpoint=<file>, or "
+        f"cannot get {what}: {error}. Without a connection: files fetched before are found in the Hugging Face cache "
+        "(HF_HOME says where) with HF_HUB_OFFLINE=1; or give checkpoint=<file>, or "
         f"model_name={LOCAL_PREFIX}<folder> with {CONFIG_NAME} and weights")

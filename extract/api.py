@@ -1,0 +1,41 @@
+"""The Python face of the extractor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ..configs.load import file_value, load_config
+from ..configs.schema import EncoderConfig, ExtractConfig
+from ..errors import ConfigError
+from ..models.base import Encoder
+from .report import Report
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def extract_features(videos: Paths | None = None, *, encoder: Encoder | None = None, **keys: Any) -> Report:
+    """Features of videos, as `python main.py` makes them, from Python. Prints nothing.
+
+    Args:
+        videos: a path, a folder, a glob, or a list of them; None with `file_with_video_paths=`.
+        encoder: a loaded model (`load_encoder`) to use for this call; then no key of the encoder may be given.
+        keys: the command line's keys, such as extraction_fps=1, on_extraction="save_numpy", config="job.yml".
+
+    Returns: the Report; its `features` are read from the store when asked for, or held when nothing is saved.
+
+    Raises: UsageError (a wrong key or value, no video, no weights) before anything is started. Videos that fail are
+        rows of the report.
+    """
+    from .run import run
+
+    if videos is not None:
+        keys["video_paths"] = [videos] if isinstance(videos, (str, os.PathLike)) else list(videos)
+    if encoder is not None:
+        named = sorted({*EncoderConfig.__dataclass_fields__, "device", "device_ids"} & keys.keys())
+        if named:
+            raise ConfigError(f"{', '.join(named)}: already settled by the encoder that is given; leave them out")
+        keys["feature_type"] = encoder.identity.feature_type
+    shipped = str(file_value(keys, "feature_type") or "clip")
+    return run(load_config(ExtractConfig, keys, shipped=shipped), encoder=encoder, quiet=True)

@@ -1,0 +1,102 @@
+"""One video on its way through the pipeline."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import EmptyVideoError
+from .extractor import Units
+from .frames import VideoIndex
+from .videos import VideoItem
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video to do. `number` is its place in the run's input, `content_id` how a store knows it again."""
+
+    number: int
+    key: str
+    item: VideoItem
+    content_id: str
+
+
+class Attempt:
+    """The features of one job while they come in, from one index of it. Given up (and begun anew from a better
+    index) when the packets turn out to have lied: what is still in flight then falls on deaf ears."""
+
+    def __init__(self, job: Job, index: VideoIndex, units: Units):
+        self.job, self.index, self.units = job, index, units
+        self._features: np.ndarray | None = None
+        self._came = np.zeros(len(units.frames), dtype=bool)
+        self._sent = 0
+        self._lock = threading.Lock()
+        self._decoded = False
+        self._given_up = False
+        self._claimed = False
+        self._windows: dict[int, dict[int, torch.Tensor]] = defaultdict(dict)
+        self._units_of: dict[int, list[int]] = defaultdict(list)
+        for unit, frames in enumerate(units.frames.tolist()):
+            for place in set(frames):
+                self._units_of[place].append(unit)
+
+    def complete_units(self, place: int, crop: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+        """(unit, pixels) of every unit that this frame completes: [3, S, S], or [T, 3, S, S] for windows.
+        Called from one decode thread only."""
+        import torch
+
+        ready = []
+        for unit in self._units_of.pop(place, ()):
+            frames = self.units.frames[unit].tolist()
+            if len(frames) == 1:
+                ready.append((unit, crop))
+                continue
+            self._windows[unit][place] = crop
+            if len(self._windows[unit]) == len(set(frames)):
+                crops = self._windows.pop(unit)
+                ready.append((unit, torch.stack([crops[frame] for frame in frames])))
+        self._sent += len(ready)
+        return ready
+
+    def add(self, unit: int, feature: np.ndarray) -> bool:
+        """Take one feature; True when it was the last one missing."""
+        with self._lock:
+            if self._features is None:
+                self._features = np.empty((len(self._came), len(feature)), dtype=np.float32)
+            self._features[unit] = feature
+            self._came[unit] = True
+            return self._claim()
+
+    def end_of_decoding(self) -> bool:
+        """No frame comes any more; True when every feature is in already."""
+        with self._lock:
+            self._decoded = True
+            return self._claim()
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+
+    def rows(self) -> tuple[np.ndarray, Units]:
+        """float32 [n, dim] features and the units, rows without a frame (allow_truncated) left out.
+        Raises EmptyVideoError when none is left."""
+        keep = self._came[self.units.rows]
+        if self._features is None or not keep.any():
+            raise EmptyVideoError(f"{self.job.item.path}: no frame of it decodes")
+        intervals = self.units.intervals_ms
+        kept = Units(self.units.frames, self.units.rows[keep], self.units.timestamps_ms[keep],
+                     intervals[keep] if intervals is not None else None)
+        return self._features[kept.rows], kept
+
+    def _claim(self) -> bool:
+        if self._given_up or self._claimed or not self._decoded or int(self._came.sum()) < self._sent:
+            return False
+        self._claimed = True
+        return True

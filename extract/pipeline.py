@@ -1,0 +1,251 @@
+"""Decode threads -> one bounded queue of pixels -> a worker a device -> one writer. Nothing waits for what it does
+not need: batches fill across videos, a device takes the next batch when it is free, files are written behind.
+
+PyAV, the resize and torch release the GIL, so threads are enough here; `decode_video` is a function of one job that a
+pool of processes could call as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..errors import ClipreelError, DamagedVideoError, IndexMismatchError
+from .decode.registry import reader_for
+from .extractor import Extractor
+from .job import Attempt, Job
+from .sampling import SamplingRequest, sample
+from .videos import VideoItem
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("clipreel")
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """How to run; of these only reader, fps and the request change the numbers."""
+
+    request: SamplingRequest
+    batch_size: int
+    workers: int
+    reader: str = "auto"
+    fps: float | None = None
+    allow_truncated: bool = False
+
+    def request_of(self, item: VideoItem) -> SamplingRequest:
+        """The run's request, inside the item's own segment where it has one."""
+        starts = [time for time in (self.request.start_seconds, item.start_seconds) if time is not None]
+        ends = [time for time in (self.request.end_seconds, item.end_seconds) if time is not None]
+        return replace(self.request, start_seconds=max(starts, default=None), end_seconds=min(ends, default=None))
+
+
+class Outcome(Protocol):
+    """What becomes of videos; called from one thread at a time. `done` may raise OSError or ClipreelError: the video
+    has failed then."""
+
+    def done(self, attempt: Attempt) -> None: ...
+
+    def failed(self, job: Job, error: Exception) -> None: ...
+
+
+@dataclass
+class Tally:
+    """Where the seconds went and how full the batches were."""
+
+    frames: int = 0
+    decode_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    write_seconds: float = 0.0
+    batch_sizes: dict[str, list[int]] = field(default_factory=dict)
+
+
+class _Stopped(Exception):
+    """Raised inside threads when the run is over before its time."""
+
+
+class Pipeline:
+    """Runs jobs through extractors, one of them a device worker."""
+
+    def __init__(self, extractors: Sequence[Extractor], options: PipelineOptions, outcome: Outcome):
+        self._extractors, self._options, self._outcome = extractors, options, outcome
+        self.tally = Tally()
+        self._stop = threading.Event()
+        self._crash: BaseException | None = None
+        self._jobs: Iterator[Job] = iter(())
+        self._jobs_lock, self._fill_lock, self._tally_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        # Two batches a device lie ready; beyond that decoding waits, so memory does not grow with the videos.
+        self._pixels: queue.Queue[tuple[Attempt, int, torch.Tensor] | None] = queue.Queue(
+            max(16, 2 * options.batch_size * len(extractors)))
+        self._finished: queue.Queue[tuple[Any, Exception | None] | None] = queue.Queue(64)
+
+    def run(self, jobs: Iterator[Job], tick: Callable[[], None]) -> None:
+        """Do all jobs; `tick` is called a few times a second. On KeyboardInterrupt what is finished is still written,
+        then it is raised again; an error that is no single video's fault is raised too."""
+        self._jobs = jobs
+        workers = [threading.Thread(target=self._guarded, args=(self._encode_batches, number, extractor), daemon=True)
+                   for number, extractor in enumerate(self._extractors)]
+        decoders = [threading.Thread(target=self._guarded, args=(self._decode_jobs,), daemon=True)
+                    for _ in range(self._options.workers)]
+        writer = threading.Thread(target=self._guarded, args=(self._write,), daemon=True)
+        for thread in [writer, *workers, *decoders]:
+            thread.start()
+        try:
+            self._join(decoders, tick)
+            self._put(self._pixels, None)
+            self._join(workers, tick)
+        except _Stopped:
+            pass
+        except KeyboardInterrupt:
+            self._stop.set()
+            raise
+        finally:
+            self._join([*decoders, *workers], lambda: None)
+            self._finished.put(None)
+            self._join([writer], tick if not self._stop.is_set() else lambda: None)
+        if self._crash is not None:
+            raise self._crash
+
+    def _join(self, threads: list[threading.Thread], tick: Callable[[], None]) -> None:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+                tick()
+
+    def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        except _Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001  a thread's error is raised again in `run`
+            self._crash = self._crash or error
+            self._stop.set()
+
+    def _put(self, target: queue.Queue, item: Any) -> None:
+        while not self._stop.is_set():
+            try:
+                target.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+        raise _Stopped
+
+    # decoding
+
+    def _decode_jobs(self) -> None:
+        while not self._stop.is_set():
+            with self._jobs_lock:
+                job = next(self._jobs, None)
+            if job is None:
+                return
+            try:
+                self._decode_video(job)
+            except (_Stopped, MemoryError):
+                raise
+            except Exception as error:
+                if not isinstance(error, (ClipreelError, OSError)):
+                    log.debug("unexpected error on %s", job.item.path, exc_info=True)
+                self._put(self._finished, (job, error))
+
+    def _decode_video(self, job: Job) -> None:
+        options, extractor = self._options, self._extractors[0]
+        reader = reader_for(job.item.path, options.reader, options.fps)
+        for by_decoding in (False, True):
+            began = time.thread_time()
+            index = reader.index(job.item.path, by_decoding=by_decoding)
+            units = extractor.units(sample(index, options.request_of(job.item)))
+            attempt = Attempt(job, index, units)
+            try:
+                for batch in reader.frames(index, units.wanted, allow_truncated=options.allow_truncated):
+                    crops = extractor.prepare(batch)
+                    for place, crop in zip(batch.frames.tolist(), crops, strict=True):
+                        for unit, pixels in attempt.complete_units(place, crop):
+                            self._put(self._pixels, (attempt, unit, pixels))
+            except IndexMismatchError:
+                attempt.give_up()
+                continue
+            except BaseException:
+                attempt.give_up()
+                raise
+            finally:
+                with self._tally_lock:
+                    self.tally.decode_seconds += time.thread_time() - began
+            if attempt.end_of_decoding():
+                self._put(self._finished, (attempt, None))
+            return
+        raise DamagedVideoError(f"{job.item.path}: frames that its packets promise do not decode")
+
+    # encoding
+
+    def _encode_batches(self, number: int, extractor: Extractor) -> None:
+        sizes = self.tally.batch_sizes.setdefault(f"{number}:{extractor.encoder.device}", [])
+        limit = self._options.batch_size
+        while batch := self._next_batch():
+            began = time.perf_counter()
+            features, limit = self._encode(extractor, [pixels for _, _, pixels in batch], limit)
+            with self._tally_lock:
+                self.tally.encode_seconds += time.perf_counter() - began
+                self.tally.frames += len(batch)
+            sizes.append(len(batch))
+            for (attempt, unit, _), feature in zip(batch, features, strict=True):
+                if attempt.add(unit, feature):
+                    self._put(self._finished, (attempt, None))
+
+    def _next_batch(self) -> list[tuple[Attempt, int, torch.Tensor]]:
+        """The next batch, full but for the last of the run; one worker fills at a time, so that none starves another
+        of its last frames. Empty at the end."""
+        batch: list[tuple[Attempt, int, torch.Tensor]] = []
+        with self._fill_lock:
+            while len(batch) < self._options.batch_size:
+                try:
+                    item = self._pixels.get(timeout=0.1)
+                except queue.Empty:
+                    if self._stop.is_set():
+                        raise _Stopped from None
+                    continue
+                if item is None:
+                    self._put(self._pixels, None)  # for the other workers
+                    break
+                batch.append(item)
+        return batch
+
+    def _encode(self, extractor: Extractor, pixels: list[torch.Tensor], limit: int) -> tuple[np.ndarray, int]:
+        """Features [n, dim], and the batch size to go on with: halved as often as device memory ran out."""
+        import torch
+
+        while True:
+            try:
+                parts = [extractor.encode(torch.stack(pixels[begin:begin + limit]))
+                         for begin in range(0, len(pixels), limit)]
+                return np.concatenate(parts), limit
+            except torch.OutOfMemoryError:
+                if limit <= 1:
+                    raise
+                limit = max(1, min(limit, len(pixels)) // 2)
+                log.warning("%s: out of memory; going on with batches of %d", extractor.encoder.device, limit)
+            # outside the handler, where the failed batch's tensors are no longer held by the traceback
+            torch.cuda.empty_cache()
+
+    # writing
+
+    def _write(self) -> None:
+        while (item := self._finished.get()) is not None:
+            subject, error = item
+            began = time.perf_counter()
+            job = subject.job if isinstance(subject, Attempt) else subject
+            if error is None:
+                try:
+                    self._outcome.done(subject)
+                except (OSError, ClipreelError) as problem:
+                    error = problem
+            if error is not None:
+                self._outcome.failed(job, error)
+            self.tally.write_seconds += time.perf_counter() - began

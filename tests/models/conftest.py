@@ -1,0 +1,95 @@
+"""Models for the tests: small ones of every family, and random weights at true architectures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clipreel.models.clip.architecture import ARCHITECTURES, Architecture, import_clip
+from safetensors.torch import save_file
+
+StateDict = dict[str, torch.Tensor]
+
+SMALL_RESNET = Architecture(64, 64, (1, 1, 1, 1), 16, None, 77, 49408, 64, 1, 3)
+SMALL_VIT = Architecture(32, 64, 2, 64, 16, 77, 49408, 64, 1, 2)
+SMALL_OPEN_CLIP = {
+    "model_cfg": {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
+    },
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bilinear",
+                       "resize_mode": "longest"},
+}
+
+
+def random_clip(architecture: Architecture) -> StateDict:
+    """Weights that float16 holds exactly (as OpenAI's are), with norms that are not the identity."""
+    import_clip()
+    from clip.model import CLIP
+
+    torch.manual_seed(7)
+    network = CLIP(*astuple(architecture))  # pyright: ignore[reportArgumentType]
+    state = dict(network.state_dict())
+    for key, value in state.items():
+        if value.is_floating_point():
+            if value.ndim == 1 and (key.endswith("running_var") or "bn" in key or "ln_" in key):
+                value.uniform_(0.5, 1.5) if not key.endswith("bias") else value.normal_(std=0.1)
+            state[key] = value.half().float()
+    return state
+
+
+@pytest.fixture(scope="session")
+def clip_state() -> Callable[[str], StateDict]:
+    """Random weights of one of the nine, made once."""
+    made: dict[str, StateDict] = {}
+
+    def get(name: str) -> StateDict:
+        if name not in made:
+            made[name] = random_clip(ARCHITECTURES[name])
+        return dict(made[name])
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_state() -> StateDict:
+    return random_clip(SMALL_VIT)
+
+
+@pytest.fixture(scope="session")
+def small_files(tmp_path_factory: pytest.TempPathFactory, small_state: StateDict) -> dict[str, Path]:
+    """A ViT and a ResNet as OpenAI builds them, and an open_clip folder."""
+    import open_clip
+
+    folder = tmp_path_factory.mktemp("small")
+    save_file(small_state, folder / "vit.safetensors")
+    torch.save(random_clip(SMALL_RESNET), folder / "resnet.pt")
+    local = folder / "open_clip"
+    local.mkdir()
+    (local / "open_clip_config.json").write_text(json.dumps(SMALL_OPEN_CLIP))
+    torch.manual_seed(7)
+    config = SMALL_OPEN_CLIP["model_cfg"]
+    network = open_clip.CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
+    save_file(network.state_dict(), local / "open_clip_model.safetensors")
+    return {"vit": folder / "vit.safetensors", "resnet": folder / "resnet.pt", "open_clip": local}
+
+
+@pytest.fixture(scope="session")
+def pictures() -> np.ndarray:
+    """Four wide frames with large and small structure, uint8 RGB [4, 180, 320, 3]."""
+    generator = np.random.default_rng(3)
+    y, x = np.mgrid[0:180, 0:320]
+    waves = [np.sin(x / (7 + 9 * i) + c) * np.cos(y / (5 + 11 * i) - c) for i in range(4) for c in range(3)]
+    smooth = np.stack(waves).reshape(4, 3, 180, 320).transpose(0, 2, 3, 1) * 100 + 128  # [4, 180, 320, 3]
+    return np.clip(smooth + generator.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def cosine(left: torch.Tensor, right: torch.Tensor) -> float:
+    """The smallest over the rows."""
+    return torch.nn.functional.cosine_similarity(left.double(), right.double()).min().item()
