@@ -136,7 +136,7 @@ class _BarFriendlyHandler(logging.Handler):
 
 def _overview() -> str:
     lines = ["clipreel: from video files to stored CLIP features.", "",
-             "usage: python main.py feature_type=clip model_name=ViT-B/32 extraction_fps=1 video_paths=\"[a.mp4, b.mp4]\"",
+             "usage: python main.py feature_type=clip model_name=ViT-B/32 extraction_fps=1 video_paths=\"[a.mp4]\"",
              "       python main.py COMMAND key=value …        (also --key value, --key=value, --switch; config=FILE)",
              "       python main.py feature_type=clip --help   every key with its default and meaning", "", "commands:"]
     lines += [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]

@@ -48,7 +48,8 @@ class MissingExtraError(UsageError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'clipreel[{extra}]'")
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: "
+                         f"pip install 'clipreel[{extra}]'")
 
 
 class VideoError(ClipreelError):

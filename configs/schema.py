@@ -39,7 +39,8 @@ class ExtractConfig:
     """`python main.py feature_type=… …`: features of videos, printed or stored."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    video_paths: tuple[str, ...] = key((), "videos: a path, a folder (searched to its bottom), a glob, or a […] list of them")
+    video_paths: tuple[str, ...] = key(
+        (), "videos: a path, a folder (searched to its bottom), a glob, or a […] list of them")
     file_with_video_paths: str | None = key(
         None, "a text file (one path a line, # comments) or a CSV with a path column and optional id, start, end")
     extraction_fps: float | None = key(None, "frames per second to take; null takes every frame")
@@ -92,7 +93,7 @@ class ExtractConfig:
         if self.pred_texts is not None and any(not text.strip() for text in self.pred_texts):
             raise ConfigError("pred_texts holds an empty sentence: give each text at least one word")
         if self.device is not None and self.device_ids is not None:
-            raise ConfigError(f"device={self.device} and device_ids={list(self.device_ids)} say the same thing: give one")
+            raise ConfigError(f"device={self.device} and device_ids={list(self.device_ids)} say the same: give one")
         if self.video_paths and self.file_with_video_paths:
             raise ConfigError("video_paths and file_with_video_paths are both given: give one of them")
 

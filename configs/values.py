@@ -90,8 +90,8 @@ def _quoted(inside: str, position: int, word: str) -> tuple[str, int]:
     while position < len(inside) and inside[position].isspace():
         position += 1
     if position < len(inside) and inside[position] != ",":
-        raise ConfigError(f"the list {word} has {inside[position:]!r} after a closing quote: put a comma between items, "
-                          "or the whole item in the other kind of quotes")
+        raise ConfigError(f"the list {word} has {inside[position:]!r} after a closing quote: put a comma between "
+                          "items, or the whole item in the other kind of quotes")
     return "".join(letters), position
 
 

@@ -76,7 +76,7 @@ class Features:
 
     def __post_init__(self):
         if self.features.ndim != 2 or len(self.features) != len(self.timestamps_ms):
-            raise ValueError(f"features {self.features.shape} and timestamps_ms {self.timestamps_ms.shape} do not match")
+            raise ValueError(f"features {self.features.shape} and times {self.timestamps_ms.shape} do not match")
         if self.intervals_ms is not None and self.intervals_ms.shape != (len(self.features), 2):
             raise ValueError(f"intervals_ms {self.intervals_ms.shape} is not [{len(self.features)}, 2]")
 

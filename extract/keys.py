@@ -1,4 +1,4 @@
-"""Under which key each video is stored: its name, unless another video owns that; then name-<8 hex of its content id>."""
+"""Under which key a video is stored: its name, unless another video owns that; then name-<8 hex of its content id>."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ log = logging.getLogger("clipreel")
 _LONGEST_NAME_BYTES = 150  # file systems allow 255; suffixes and the temporary name come behind
 
 
-def assign_keys(items: Iterable[tuple[int, VideoItem, str]], stored_owner: Callable[[str], str | None]) -> Iterator[Job]:
+def assign_keys(
+    items: Iterable[tuple[int, VideoItem, str]], stored_owner: Callable[[str], str | None],
+) -> Iterator[Job]:
     """A job an item (number, item, content id). `stored_owner(key)`: the content id of what the store has there.
 
     Nothing is ever overwritten by another video, in this run or a later one; a video under two paths of one name is

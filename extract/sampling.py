@@ -69,8 +69,8 @@ def sample(index: VideoIndex, request: SamplingRequest) -> Samples:
 
 def frames_on_screen(index: VideoIndex, timestamps_ms: np.ndarray) -> np.ndarray:
     """The frame on screen at each instant, int64 [n]; instants before the first frame see the first."""
-    return np.array([_on_screen(index, index.ticks(_exact(time) / 1000)) for time in np.asarray(timestamps_ms).tolist()],
-                    dtype=np.int64)
+    instants = [index.ticks(_exact(time) / 1000) for time in np.asarray(timestamps_ms).tolist()]
+    return np.array([_on_screen(index, instant) for instant in instants], dtype=np.int64)
 
 
 def _span(index: VideoIndex, request: SamplingRequest) -> _Span:

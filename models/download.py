@@ -84,7 +84,7 @@ def _download(
     for attempt in range(1, attempts + 1):
         try:
             return _download_once(url, part, timeout_seconds)
-        except _BrokenOffError as error:  # noqa: PERF203 - each attempt may fail
+        except _BrokenOffError as error:
             if attempt == attempts:
                 raise WeightsError(f"cannot download {url} after {attempts} attempts: {error}. Run again to go on "
                                    f"where it stopped (cache folder {part.parent}); {by_hand}") from error

@@ -79,15 +79,17 @@ def unseen_example(seed: int, shape: Shape | None) -> Example:
 
 
 def training_script(generator: np.random.Generator, seed: int) -> tuple[VideoScript, float]:
-    """One scene and the instant of it that is drawn, never one that shows a held-out combination."""
-    held_out = set(held_out_descriptions())
+    """One scene and the instant of it that is drawn, never one that shows, or nearly shows, a held-out combination."""
+    held_out = held_out_descriptions()
     while True:
         shape = Shape(*(_pick(generator, values) for values in (COLOURS, FORMS, SIZES, PLACES)))
         kind = generator.random()
         motion = _pick(generator, MOTIONS) if kind < 0.3 else "still"
         scene = Scene(None if kind > 0.95 else shape, 0.0, 1.0, motion)
         seconds = generator.uniform(0, 1)
-        if seen_at(scene, seconds) not in held_out:
+        seen = seen_at(scene, seconds)
+        # Between two places or sizes a combination is unclear, and its jitter might make it clear: not drawn either.
+        if seen is None or all(combination.is_true_of(seen) is False for combination in held_out):
             return _script(generator, scene, seed), seconds
 
 

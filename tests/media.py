@@ -115,11 +115,10 @@ class Recipe:
 
 def audio_packets(container: Any, seconds: float) -> list[Any]:
     """Add mono silence whose first packet starts at zero, encoder delay included."""
-    form = container.format.name
-    stream = container.add_stream("libopus" if form == "webm" else "aac", rate=48000, layout="mono")
+    stream = container.add_stream("libopus" if container.format.name == "webm" else "aac", rate=48000, layout="mono")
     frame = av.AudioFrame.from_ndarray(np.zeros((1, round(seconds * 48000)), np.float32), "fltp", "mono")
     frame.sample_rate, frame.time_base = 48000, Fraction(1, 48000)
-    frame.pts = 0 if form in ("matroska", "webm") else 1024  # the encoder's delay: Matroska's muxer adds it itself
+    frame.pts = 0 if container.format.name in ("matroska", "webm") else 1024  # the encoder's delay, which they add
     return [*stream.encode(frame), *stream.encode(None)]
 
 
@@ -233,6 +232,7 @@ def _two_sizes(path: Path) -> None:
 
 
 _PLAIN, _B_FRAMES, _CUT = Recipe(), {"bf": "2"}, itemgetter(slice(-3000))
+_COPY = {"avoid_negative_ts": "disabled", "mpegts_copyts": "1"}
 _X265 = "log-level=none:pools=none:frame-threads=1:keyint=12:min-keyint=12:bframes=3:open-gop="
 _EARLY, _LATE, _SHOWN = tuple(range(-5, 31)), tuple(range(50, 86)), (*range(5), *range(6, 17), *range(18, 36))
 _TIMES_MS, _SHOWN_MS = tuple(40.0 * number for number in range(36)), tuple(40.0 * number for number in _SHOWN)
@@ -262,7 +262,7 @@ _FAMILIES = (
     _clips("palette.gif", Recipe("gif", pixels="rgb8")),
     _clips("irregular.mp4 irregular.mkv", Recipe(frames=6, ticks=(0, 33, 47, 400, 401, 900), tick=Fraction(1, 1000))),
     _clips("ntsc.mp4 ntsc.mkv", Recipe(rate=Fraction(30000, 1001))),  # mkv rounds to 1 ms
-    _clips("negative_start.nut", Recipe(ticks=_EARLY, muxer={"avoid_negative_ts": "disabled"}), times_ms=_TIMES_MS),
+    _clips("negative_start.mkv negative_start.ts", Recipe("mpeg4", ticks=_EARLY, muxer=_COPY), times_ms=_TIMES_MS),
     _clips("late_video.mp4 late_video.mkv late_video.ts", Recipe(ticks=_LATE, audio_seconds=3)),
     _clips("turned_90.mp4 turned_90.mkv", Recipe(rotation=90)),
     *(_clips(f"turned_{turn}.mp4", Recipe(rotation=turn)) for turn in (180, 270)),

@@ -121,8 +121,9 @@ def test_special_clips_have_what_they_are_named_for(folder: Path) -> None:
         assert leading, f"{name} has no open GOP"
     with av.open(str(make_clip("h264.ts", folder))) as container:
         assert container.start_time == pytest.approx(1_480_000, abs=1)
-    with av.open(str(make_clip("negative_start.nut", folder))) as container:
-        assert container.start_time == -200_000
+    for name in ("negative_start.mkv", "negative_start.ts"):
+        with av.open(str(make_clip(name, folder))) as container:
+            assert container.start_time == -200_000
     with av.open(str(make_clip("wide_pixels.mp4", folder))) as container:
         assert container.streams.video[0].codec_context.sample_aspect_ratio == 2
     with av.open(str(make_clip("pal_pixels.mkv", folder))) as container:

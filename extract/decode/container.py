@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # Formats that are lists of other files or addresses, scripts, or devices: a "video" of these could read what it likes.
 _REACHING_OUT = {
-    "hls", "dash", "concat", "concatf", "sdp", "rtsp", "rtp", "sap", "image2", "lavfi", "applehttp", "webm_dash_manifest",
-    "imf", "alsa", "fbdev", "kmsgrab", "oss", "pulse", "video4linux2", "v4l2", "x11grab", "xcbgrab", "tty", "ffmetadata",
+    "hls", "dash", "concat", "concatf", "sdp", "rtsp", "rtp", "sap", "image2", "lavfi", "applehttp",
+    "webm_dash_manifest", "imf", "alsa", "fbdev", "kmsgrab", "oss", "pulse", "video4linux2", "v4l2", "x11grab", "xcbgrab",
+    "tty", "ffmetadata",
     "avfoundation", "dshow", "gdigrab", "vfwcap", "libndi_newtek", "decklink", "jack", "sndio", "iec61883", "srt",
 }
 _MAX_PIXELS = 16384 * 16384
@@ -30,6 +31,7 @@ _MAX_PIXELS = 16384 * 16384
 def open_container(path: Path) -> Iterator[av.container.InputContainer]:
     """The file, opened for reading. Raises UnreadableVideoError with the reason."""
     import av
+    from av.error import FFmpegError
 
     if not path.exists():
         raise UnreadableVideoError(f"{path}: there is no such file")
@@ -41,7 +43,7 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
         # "file:" and the absolute path: a name with a colon or a dash in front is still a name
         container = av.open(f"file:{os.path.abspath(path)}", options={
             "protocol_whitelist": "file", "format_whitelist": _allowed_formats()})
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise UnreadableVideoError(f"{path}: {_reason(path, error)}") from error
     except OSError as error:
         raise UnreadableVideoError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -53,16 +55,18 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.video
     """The picture stream to use: the best one that is no cover picture; all other streams are discarded unread."""
     from av import stream as av_stream
 
-    films = [stream for stream in container.streams.video if not stream.disposition & av_stream.Disposition.attached_pic]
+    cover = av_stream.Disposition.attached_pic
+    films = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not films:
-        what = "only a cover picture" if container.streams.video else "sound only" if container.streams.audio else "no stream"
+        what = "only a cover picture" if container.streams.video else "sound only" if container.streams.audio else "none"
         raise UnreadableVideoError(f"{path}: has no video stream ({what})")
     best = container.streams.best("video")
     chosen = next((stream for stream in films if best is not None and stream.index == best.index), films[0])
     if chosen.codec_context is None:
         raise UnreadableVideoError(f"{path}: no decoder in this build of FFmpeg for its video stream")
     if chosen.width * chosen.height > _MAX_PIXELS:
-        raise UnreadableVideoError(f"{path}: says it is {chosen.width}x{chosen.height} pixels; allowed are {_MAX_PIXELS}")
+        raise UnreadableVideoError(f"{path}: says it is {chosen.width}x{chosen.height} pixels; "
+                                   f"allowed are {_MAX_PIXELS} in all")
     if hasattr(av_stream, "Discard"):  # PyAV 18; before it, sound is read and thrown away
         for stream in container.streams:
             if stream.index != chosen.index:

@@ -37,7 +37,7 @@ try:
         sys.stdout.buffer.write(pixels.tobytes())
         sys.stdout.buffer.flush()
 except Exception as error:
-    print(json.dumps({"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}), flush=True)
+    print(json.dumps({"error": (str(error) or type(error).__name__).splitlines()[0]}), flush=True)
 """
 
 
@@ -52,7 +52,8 @@ class DecordReader:
 
     def frames(self, index: VideoIndex, wanted: np.ndarray, *, allow_truncated: bool = False) -> Iterator[FrameBatch]:
         if index.damage and not allow_truncated:
-            raise DamagedVideoError(f"{index.path}: {index.damage}; decord cannot keep the readable part: use reader=pyav")
+            raise DamagedVideoError(f"{index.path}: {index.damage} (reader=pyav with allow_truncated=true "
+                                    "keeps what decodes)")
         child = subprocess.Popen([sys.executable, "-c", _CHILD, str(index.path.absolute())], stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert child.stdin is not None and child.stdout is not None

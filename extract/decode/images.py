@@ -23,7 +23,8 @@ class ImagesReader:
 
     def index(self, path: Path, *, by_decoding: bool = False) -> VideoIndex:
         if self._fps is None:
-            raise ConfigError(f"{path}: is a folder of pictures; no file says how many a second: give fps=, such as fps=25")
+            raise ConfigError(f"{path}: is a folder of pictures, and nothing says how many a second: "
+                              "give fps=, such as fps=25")
         pictures = pictures_in(path)
         if not pictures:
             raise EmptyVideoError(f"{path}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")

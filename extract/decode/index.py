@@ -49,7 +49,7 @@ class _Times:
 
 def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
     """The index of a video file. Raises UnreadableVideoError, or EmptyVideoError when no frame decodes."""
-    import av
+    from av.error import FFmpegError
 
     with open_container(path) as container:
         stream = video_stream(container, path)
@@ -70,7 +70,7 @@ def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
                 if by_decoding or scan.first_picture is None:
                     _decode(scan, stream, packet, decoded, keep=by_decoding)
             _decode(scan, stream, None, decoded, keep=by_decoding)
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             scan.damage = scan.damage or f"breaks off inside ({error.strerror})"
         if scan.first_picture is None:
             raise EmptyVideoError(f"{path}: not one frame of it decodes{f' (it {scan.damage})' if scan.damage else ''}")
@@ -80,13 +80,13 @@ def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
 def _decode(scan: _Scan, stream: av.video.stream.VideoStream, packet: av.Packet | None,
             decoded: list[_Times], *, keep: bool) -> None:
     """Decode on until the first picture is out (it alone tells the rotation), or everything with `keep`."""
-    import av
+    from av.error import FFmpegError
 
     if not keep and scan.first_picture is not None:
         return
     try:
         frames = stream.codec_context.decode(packet)
-    except av.FFmpegError:
+    except FFmpegError:
         return  # a recording that begins in mid-GOP; what is truly broken shows when wanted frames are decoded
     for frame in frames:
         if scan.first_picture is None:
@@ -125,7 +125,8 @@ def _early_end(path: Path, container: av.container.InputContainer, end_seconds: 
     missing = missing_bytes(path)
     if not missing:
         return None
-    if "matroska" in container.format.name and container.duration is not None and end_seconds >= container.duration / 1e6:
+    said = container.duration if "matroska" in container.format.name else None
+    if said is not None and end_seconds >= said / 1e6:
         return None  # only the seek table at the end was lost
     return f"ends early: {missing} bytes are missing"
 

@@ -1,4 +1,4 @@
-"""From a decoded FFmpeg frame to the picture a viewer sees: RGB by the tagged matrix and range, square pixels, upright."""
+"""From a decoded FFmpeg frame to the picture a viewer sees: RGB by the tagged matrix, square pixels, upright."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     """The container's wish how to turn the picture, int32 [2, 2]; None: as it is."""
     from av.sidedata.sidedata import Type
 
-    for data in frame.side_data:
-        if data.type == Type.DISPLAYMATRIX:
-            return np.frombuffer(bytes(data), dtype=np.int32).reshape(3, 3)[:2, :2]
-    return None
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    return None if data is None else np.frombuffer(bytes(data), dtype=np.int32).reshape(3, 3)[:2, :2]
 
 
 def upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:

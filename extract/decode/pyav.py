@@ -17,6 +17,7 @@ from .plan import DECODE, DROP, IF_REFERENCE, DecodePlan, plan_decode
 
 if TYPE_CHECKING:
     import av
+    import av.container
     import av.video.stream
 
 # Decoders that read skip_frame anew with every packet and skip nothing that others refer to. (libdav1d reads it once,
@@ -56,7 +57,7 @@ class PyavReader:
 def _decode(index: VideoIndex, plan: DecodePlan | None, wanted: frozenset[int],
             allow_truncated: bool) -> Iterator[tuple[int, np.ndarray]]:
     """(place, picture) of the wanted frames; without a plan everything is decoded."""
-    import av
+    from av.error import FFmpegError
 
     place_of = {tick: place for place, tick in enumerate(index.pts.tolist())} if index.packets is not None else None
     count, previous = -1, None  # frames that came out, for a video whose frames have no trusted times
@@ -76,13 +77,13 @@ def _decode(index: VideoIndex, plan: DecodePlan | None, wanted: frozenset[int],
                                         "damaged (allow_truncated=true keeps what decodes)")
             try:
                 yield place, maker.picture(frame)
-            except av.FFmpegError as error:
-                raise DamagedVideoError(f"{index.path}: a frame cannot be converted to RGB ({error.strerror})") from error
+            except FFmpegError as error:
+                raise DamagedVideoError(f"{index.path}: a frame cannot be made RGB ({error.strerror})") from error
 
 
 def _decoded_frames(container: av.container.InputContainer, stream: av.video.stream.VideoStream,
                     plan: DecodePlan | None, index: VideoIndex, allow_truncated: bool) -> Iterator[av.VideoFrame]:
-    import av
+    from av.error import FFmpegError
 
     context = stream.codec_context
     context.thread_count = 1  # many videos decode side by side; more threads would only fight
@@ -114,14 +115,14 @@ def _decoded_frames(container: av.container.InputContainer, stream: av.video.str
             entered = entered or packet.is_keyframe
             try:
                 yield from context.decode(packet)
-            except av.FFmpegError as error:
+            except FFmpegError as error:
                 if entered and not allow_truncated:  # before the first entry there is nothing to decode from
                     raise DamagedVideoError(f"{index.path}: breaks inside, packet {number} does not decode "
                                             f"({error.strerror}; allow_truncated=true keeps what decodes)") from error
         if skipping:
             context.skip_frame = "DEFAULT"
         yield from context.decode(None)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         if not allow_truncated:
             raise DamagedVideoError(f"{index.path}: breaks off inside ({error.strerror}; "
                                     "allow_truncated=true keeps what decodes)") from error

@@ -21,8 +21,6 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     try:
         with open(temporary, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
         put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -34,12 +32,10 @@ def temporary_beside(path: Path) -> Path:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
+    """Flush the file to the disk, rename it, flush the folder: both survive a power cut, in this order."""
+    _flush(temporary)
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must survive a power cut
-    finally:
-        os.close(folder)
+    _flush(path.parent)
 
 
 def remove_stale(folder: Path) -> None:
@@ -56,6 +52,14 @@ def digest_of_file(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_alive(process: str) -> bool:

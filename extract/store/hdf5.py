@@ -34,10 +34,6 @@ class Hdf5:
         try:
             with h5py.File(temporary, "w", libver=LIBRARY_VERSIONS) as file:
                 write_group(file, key, features)
-            with open(temporary, "rb+") as written:
-                import os
-
-                os.fsync(written.fileno())
             put_in_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

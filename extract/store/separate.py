@@ -1,4 +1,4 @@
-"""Formats of separate files: `<key>_<name>.npy` or `.pkl` an array, and `<key>_meta.json`, written last, as the mark."""
+"""Formats of separate files: `<key>_<name>.npy` or `.pkl` an array; `<key>_meta.json`, written last, is the mark."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def refuse_other_settings(key: str, mark: Mark, settings: Settings, folder: Path
     differing = [f"{name}: {stored.get(name)} there, {wanted.get(name)} now"
                  for name in wanted if stored.get(name) != wanted.get(name)]
     if differing:
-        raise StoreConflictError(f"{folder} holds features of {key!r} made with other settings ({'; '.join(differing)}). "
-                                 "Give overwrite=true to replace them, or another output_path")
+        raise StoreConflictError(f"{folder} holds features of {key!r} made with other settings "
+                                 f"({'; '.join(differing)}). Give overwrite=true to replace them, or another output_path")
 
 
 FORMATS: dict[str, FeatureFormat] = {

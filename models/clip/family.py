@@ -69,7 +69,7 @@ def tokenize(texts: list[str], context_length: int = 77) -> torch.Tensor:
     for text in texts:
         try:
             clip.tokenize(text, context_length)
-        except RuntimeError as error:  # noqa: PERF203 - the error must name the text
+        except RuntimeError as error:
             raise ConfigError(f"the text {text!r} is longer than the {context_length} tokens that the model reads, "
                               "start and end marks included: shorten it") from error
     return clip.tokenize(texts, context_length)

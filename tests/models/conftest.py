@@ -37,9 +37,13 @@ def random_clip(architecture: Architecture) -> StateDict:
     network = CLIP(*astuple(architecture))  # pyright: ignore[reportArgumentType]
     state = dict(network.state_dict())
     for key, value in state.items():
+        if key.endswith("running_var"):
+            value.uniform_(0.2, 0.5)  # about what random convolutions give: else every picture's features are the same
+        elif key.endswith(("running_mean", ".bias")):
+            value.normal_(std=0.05)
+        elif value.ndim == 1 and ("bn" in key or "ln_" in key):
+            value.uniform_(0.5, 1.5)
         if value.is_floating_point():
-            if value.ndim == 1 and (key.endswith("running_var") or "bn" in key or "ln_" in key):
-                value.uniform_(0.5, 1.5) if not key.endswith("bias") else value.normal_(std=0.1)
             state[key] = value.half().float()
     return state
 
@@ -88,8 +92,3 @@ def pictures() -> np.ndarray:
     waves = [np.sin(x / (7 + 9 * i) + c) * np.cos(y / (5 + 11 * i) - c) for i in range(4) for c in range(3)]
     smooth = np.stack(waves).reshape(4, 3, 180, 320).transpose(0, 2, 3, 1) * 100 + 128  # [4, 180, 320, 3]
     return np.clip(smooth + generator.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
-
-
-def cosine(left: torch.Tensor, right: torch.Tensor) -> float:
-    """The smallest over the rows."""
-    return torch.nn.functional.cosine_similarity(left.double(), right.double()).min().item()

@@ -54,14 +54,13 @@ def test_published_names_need_no_file_to_be_identified(monkeypatch: pytest.Monke
     assert (found.model_name, found.pretrained, found.crop) == ("ViT-L/14@336px", None, "center")
 
 
-def test_published_weights_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip_state):
-    path = tmp_path / "ViT-B-32.pt"
-    torch.save(clip_state("ViT-B/32"), path)
+def test_published_weights_are_fetched(monkeypatch: pytest.MonkeyPatch, small_files: dict[str, Path]):
     asked = []
-    monkeypatch.setattr(family, "fetch", lambda *what: asked.append(what) or path)
+    monkeypatch.setattr(family, "fetch", lambda *what: asked.append(what) or small_files["vit"])
+    monkeypatch.setitem(ARCHITECTURES, "ViT-B/32", SMALL_VIT)
     encoder = load_encoder("clip", "ViT-B/32", device="cpu")
     assert asked == [(ARCHIVES["ViT-B/32"].url, ARCHIVES["ViT-B/32"].sha256)]
-    assert (encoder.dim, encoder.preprocess.image_size) == (512, 224)
+    assert (encoder.dim, encoder.preprocess.image_size) == (32, 64)
     assert encoder.preprocess.mean == (0.48145466, 0.4578275, 0.40821073)
     assert encoder.preprocess.std == (0.26862954, 0.26130258, 0.27577711)
 
@@ -85,15 +84,15 @@ def test_custom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_state: St
     assert load_encoder("clip", "custom", device="cpu").dim == 32
 
 
-def test_checkpoint_must_be_what_its_name_says(small_files: dict[str, Path], tmp_path: Path):
+def test_checkpoint_must_be_what_its_name_says(small_files: dict[str, Path]):
     with pytest.raises(WeightsError, match=r"is no ViT-B/32 but embed_dim 32, .*use model_name=custom$"):
         load_encoder("clip", "ViT-B/32", checkpoint=str(small_files["vit"]), device="cpu")
 
 
-def test_checkpoint_of_another_of_the_nine(tmp_path: Path, clip_state):
-    torch.save(clip_state("ViT-B/16"), tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match="is no ViT-B/32 but a ViT-B/16: use model_name=custom or model_name=ViT-B/16"):
-        load_encoder("clip", "ViT-B/32", checkpoint=str(tmp_path / "w.pt"), device="cpu")
+def test_checkpoint_of_another_of_the_nine(monkeypatch: pytest.MonkeyPatch, small_files: dict[str, Path]):
+    monkeypatch.setitem(ARCHITECTURES, "ViT-B/16", SMALL_VIT)
+    with pytest.raises(WeightsError, match="no ViT-B/32 but a ViT-B/16: use model_name=custom or model_name=ViT-B/16"):
+        load_encoder("clip", "ViT-B/32", checkpoint=str(small_files["vit"]), device="cpu")
 
 
 @pytest.mark.parametrize(("model_name", "message"), [

@@ -68,7 +68,7 @@ def test_within_one_grey_level_of_pil(height, width, size, kind, crop, interpola
 
 
 @pytest.mark.parametrize("kind", ["noise", "black and white", "smooth"])
-@pytest.mark.parametrize(("height", "width"), [(720, 1280), (1080, 1920), (1280, 720), (240, 320), (225, 225), (453, 1201)])
+@pytest.mark.parametrize(("height", "width"), [(720, 1280), (1080, 1920), (1280, 720), (240, 320), (225, 225), (453, 999)])
 def test_video_sizes_within_one_grey_level(kind, height, width):
     assert difference(picture(kind, height, width), spec(224)) <= 1
 

@@ -95,7 +95,8 @@ def test_one_sentence_alone_is_refused(encoder: Encoder):
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 64, dtype=torch.uint8),
-                                   torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(1, 64, 64, 3, dtype=torch.uint8)])
+                                   torch.zeros(3, 64, 64, dtype=torch.uint8),
+                                   torch.zeros(1, 64, 64, 3, dtype=torch.uint8)])
 def test_other_tensors_are_refused(encoder: Encoder, wrong: torch.Tensor):
     with pytest.raises(ValueError, match="uint8 RGB frames"):
         encoder.encode(wrong)
