@@ -5,10 +5,11 @@ Exit codes: 0 all done · 1 some videos failed · 2 the command or config is wro
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -37,9 +38,13 @@ def run() -> NoReturn:
 
 def main(argv: list[str] | None = None) -> int:
     """Do one command; returns its exit code. Errors meant for the user are one message on stderr, no traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text in the terminal's encoding
     with _messages():
         try:
-            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+            code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()  # here, where a reader that went away is no traceback
+            return code
         except UsageError as error:
             log.error("error: %s", error)
             return 2
@@ -68,8 +73,8 @@ def _dispatch(argv: list[str]) -> int:
     command = COMMANDS[name]
     wants_help, given = parse_words(argv, command.schema)
     shipped = file_value(given, "feature_type") or "clip" if name == "extract" else name
-    if name == "extract" and not (SHIPPED / f"{shipped}.yml").is_file():
-        types = sorted(path.stem for path in SHIPPED.glob("*.yml"))
+    types = sorted(path.stem for path in SHIPPED.glob("*.yml"))
+    if name == "extract" and shipped not in types:
         raise ConfigError(f"feature_type={shipped}: allowed is {', '.join(types)}{nearest(str(shipped), types)}")
     if wants_help:
         sys.stdout.write(_help(name, command, shipped))
@@ -98,17 +103,21 @@ def parse_words(words: list[str], schema: type) -> tuple[bool, dict[str, str]]:
             elif not equals:
                 if name not in keys and name != "config":
                     raise ConfigError(f"there is no key {name!r}{nearest(name, keys)} (--help lists every key)")
-                if not rest:
+                if not rest or _is_dashed_key(rest[0], keys):
                     raise ConfigError(f"--{name} needs a value: --{name} VALUE or {name}=VALUE")
                 value = rest.pop(0)
             given[name] = value
-        elif "=" in word and word.partition("=")[0].isidentifier():
+        elif word.partition("=")[0].isidentifier() and "=" in word and not (free and os.path.exists(word)):
             name, _, given[name] = word.partition("=")
         elif free:
             given[free.pop(0)] = word
         else:
             raise ConfigError(f"cannot read the word {word!r}: allowed is key=value, --key value or --switch")
     return wants_help, given
+
+
+def _is_dashed_key(word: str, keys: Mapping[str, Any]) -> bool:
+    return word == "--help" or (word.startswith("--") and word[2:].partition("=")[0].replace("-", "_") in keys)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """From default, shipped YAML, the user's file and the command line to one typed config.
 
-The only file that knows OmegaConf: it reads the YAML. Values are never interpolated.
+The only file that knows OmegaConf: it reads the YAML. Values are never interpolated, and words stay words.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import io
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from .values import convert
 
 Schema = TypeVar("Schema")
 SHIPPED = Path(__file__).resolve().parent
+# Stands between the $ and the { of a file's `${` while OmegaConf reads it: a private character of Unicode.
+_NOT_INTERPOLATED = "$\ue000{"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,20 +81,43 @@ def nearest(name: str, known: Any) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's keys and values as written. Raises ConfigError when it cannot be read or holds no mapping."""
+    """A YAML file's keys and words as written. Raises ConfigError when it cannot be read or holds no mapping."""
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.expanduser().read_text(encoding="utf-8-sig")
+        content = OmegaConf.to_container(OmegaConf.load(io.StringIO(_verbatim(text))), resolve=False)
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~nobody
         raise ConfigError(f"config={path}: cannot be read ({error})") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"config={path}: is not valid YAML ({error})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"config={path}: allowed is a mapping of keys to values, such as `batch_size: 32`")
-    return {str(name): value for name, value in content.items()}
+    return {str(name): _shown_again(value) for name, value in content.items()}
+
+
+def _verbatim(text: str) -> str:
+    """The YAML with its plain words quoted: YAML would read `yes` as true and 007 as 7, before any key's type is asked.
+    Only null stays what it is. `${` is hidden, for OmegaConf would interpolate it or fail on it."""
+    import yaml
+
+    pieces, position = [], 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.ScalarToken) and token.plain and token.value not in ("null", "~", "<<"):
+            word = token.value.replace("'", "''").replace("\n", "\n\n")
+            pieces += [text[position:token.start_mark.index], f"'{word}'"]
+            position = token.end_mark.index
+    return "".join([*pieces, text[position:]]).replace("${", _NOT_INTERPOLATED)
+
+
+def _shown_again(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(_NOT_INTERPOLATED, "${")
+    if isinstance(value, list):
+        return [_shown_again(item) for item in value]
+    return value
 
 
 def _build(schema: type[Schema], typed: Mapping[str, Any]) -> Schema:

@@ -26,6 +26,8 @@ def convert(name: str, value: Any, kind: Any, *, texts_file: bool = False) -> An
         if value is None or value in ("null", "~"):
             return None
         (kind,) = (member for member in get_args(kind) if member is not type(None))
+    if get_origin(kind) is tuple and (value is None or value == "null"):
+        return ()
     if value is None:
         raise ConfigError(f"{name}=null: this key cannot be empty; allowed is {describe(kind)}")
     if get_origin(kind) is tuple:
@@ -112,8 +114,8 @@ def _items(name: str, value: Any) -> list[Any]:
 
 def _read_lines(name: str, path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.expanduser().read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~nobody
         raise ConfigError(f"{name}={path}: neither a list such as ['a dog', 'a cat'] nor a readable text file "
                           f"({error})") from error
     return tuple(line.strip() for line in lines if line.strip())
@@ -127,15 +129,18 @@ def _scalar(name: str, value: Any, kind: type) -> Any:
         if isinstance(value, str) and is_boolean_word(value):
             return value.lower() in _TRUE
         raise allowed
-    if isinstance(value, bool):  # YAML reads a bare yes as true
-        raise ConfigError(f"{name}: allowed is {describe(kind)}, not {value}; in YAML put the word in quotes")
-    if kind is str:
-        if isinstance(value, (str, os.PathLike, int, float)):
-            return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(value, bool):  # from Python: an int to isinstance, but not meant as one
         raise allowed
+    if kind is str:
+        if not isinstance(value, (str, os.PathLike, int, float)):
+            raise allowed
+        text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+        if not text:  # an unset variable of the shell, say; an empty path would be the working folder
+            raise ConfigError(f"{name}= is empty: allowed is {describe(kind)}, or leave the key out")
+        return text
     try:
         number = float(value) if kind is float else int(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise allowed from error
     if kind is int and isinstance(value, float) and value != number:
         raise allowed

@@ -75,7 +75,9 @@ class Features:
     intervals_ms: np.ndarray | None = None  # float64 [n, 2], for windows of frames
 
     def __post_init__(self):
-        if self.features.ndim != 2 or len(self.features) != len(self.timestamps_ms):
+        if self.features.ndim != 2 or not len(self.features):
+            raise ValueError(f"features {self.features.shape} are not [n, dim] with a row at least")
+        if self.timestamps_ms.shape != (len(self.features),):
             raise ValueError(f"features {self.features.shape} and times {self.timestamps_ms.shape} do not match")
         if self.intervals_ms is not None and self.intervals_ms.shape != (len(self.features), 2):
             raise ValueError(f"intervals_ms {self.intervals_ms.shape} is not [{len(self.features)}, 2]")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 
+from ..errors import StoreConflictError
 from .job import Job
 from .videos import VideoItem
 
@@ -22,14 +24,23 @@ def assign_keys(
     """
     owners: dict[str, str] = {}
     for number, item, content_id in items:
-        name = item.name
-        if len(name.encode()) > _LONGEST_NAME_BYTES:
-            name = f"{name.encode()[:_LONGEST_NAME_BYTES].decode(errors='ignore')}-{content_id[:8]}"
-        for key in (name, f"{name}-{content_id[:8]}", f"{name}-{content_id}"):
-            if owners.get(key) == content_id:
-                log.info("%s is the same video as another one named %s: done once", item.path, item.name)
-                break
-            if (owners.get(key) or stored_owner(key) or content_id) == content_id:
-                owners[key] = content_id
-                yield Job(number, key, item, content_id)
-                break
+        held = {key: owners.get(key) or stored_owner(key) for key in _candidates(item.name, content_id)}
+        # What an earlier run stored under a longer key stays there, even if a shorter one is free by now.
+        key = next((key for wanted in (content_id, None) for key, owner in held.items() if owner == wanted), None)
+        if key is None:
+            raise StoreConflictError(f"{item.path}: other videos own the keys {', '.join(held)}; "
+                                     "rename one, or give another output_path")
+        if owners.get(key) == content_id:
+            log.info("%s is the same video as another one named %s: done once", item.path, item.name)
+            continue
+        owners[key] = content_id
+        yield Job(number, key, item, content_id)
+
+
+def _candidates(name: str, content_id: str) -> tuple[str, ...]:
+    if name in ("", ".", ".."):
+        name = "video"
+    encoded = os.fsencode(name)
+    if len(encoded) > _LONGEST_NAME_BYTES:
+        name = f"{encoded[:_LONGEST_NAME_BYTES].decode(errors='ignore')}-{content_id[:8]}"
+    return name, f"{name}-{content_id[:8]}", f"{name}-{content_id}"

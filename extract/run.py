@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from .store.files import write_whole
 from .store.store import FeatureStore, refuse_other_settings
 from .videos import VideoItem, content_id, find_videos, read_list, size_bytes
 
+log = logging.getLogger("clipreel")
 FAILURES = "failures.jsonl"
 
 
@@ -248,7 +250,10 @@ class _Stored(Mapping[str, Features]):
 
 def _write_failures(folder: Path, failures: list[Failure]) -> None:
     lines = "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures)
-    write_whole(folder / FAILURES, lambda file: file.write(lines.encode()))
+    try:
+        write_whole(folder / FAILURES, lambda file: file.write(lines.encode()))
+    except OSError as error:  # a full disk: the report says all the same what failed
+        log.error("%s could not be written (%s)", folder / FAILURES, error.strerror)
 
 
 def _last_failures(folder: Path) -> list[Failure]:

@@ -52,6 +52,7 @@ class _Span:
     last: int
     begin: Fraction
     end: Fraction
+    grid_end: Fraction  # as `end`, but a container's rounding of the video's own end must not add an instant
 
 
 def sample(index: VideoIndex, request: SamplingRequest) -> Samples:
@@ -61,8 +62,6 @@ def sample(index: VideoIndex, request: SamplingRequest) -> Samples:
     span = _span(index, request)
     if request.fps is None and request.total is None:
         frames = np.arange(span.first, span.last, dtype=np.int64)
-        if not len(frames):  # a long-standing picture fills the whole segment
-            frames = np.array([_on_screen(index, span.begin)], dtype=np.int64)
         return Samples(frames, index.times_ms(index.pts[frames]))
     return RULES[request.rule](index, request, span)
 
@@ -76,31 +75,37 @@ def frames_on_screen(index: VideoIndex, timestamps_ms: np.ndarray) -> np.ndarray
 def _span(index: VideoIndex, request: SamplingRequest) -> _Span:
     """Instants begin at the first frame inside the segment and end where the last one leaves the screen."""
     pts = index.pts
-    end = Fraction(index.end_pts) - _tolerance(index)  # a container's rounding must not add an instant
+    slack = _FLOAT_SLACK / index.time_base
+    end = Fraction(index.end_pts)
+    grid_end = end - _tolerance(index)
     first, last = 0, len(pts)
     if request.end_seconds is not None:
-        end = min(end, index.ticks(_exact(request.end_seconds)))
-        last = int(np.searchsorted(pts, math.ceil(end), side="left"))
+        asked = index.ticks(_exact(request.end_seconds))
+        end, grid_end = min(end, asked), min(grid_end, asked)
+        last = int(np.searchsorted(pts, math.ceil(asked - slack), side="left"))
     begin = Fraction(int(pts[0]))
     if request.start_seconds is not None and index.ticks(_exact(request.start_seconds)) > begin:
         begin = index.ticks(_exact(request.start_seconds))
-        first = int(np.searchsorted(pts, math.ceil(begin), side="left"))
+        first = int(np.searchsorted(pts, math.ceil(begin - slack), side="left"))
         if first < last:
             begin = Fraction(int(pts[first]))
     if begin >= end:
         whole = index.times_ms(np.array([pts[0], index.end_pts])) / 1000
         raise EmptyVideoError(f"{index.path}: nothing between start={request.start_seconds} and "
                               f"end={request.end_seconds}; the video runs from {whole[0]:.3f} to {whole[1]:.3f} s")
-    return _Span(first, last, begin, end)
+    if first >= last:  # a long-standing picture fills the whole segment
+        first = _on_screen(index, begin)
+        last = first + 1
+    return _Span(first, last, begin, end, grid_end)
 
 
 def _played_at(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samples:
     if request.total is not None:
-        part = (span.end + _tolerance(index) - span.begin) / request.total
+        part = (span.end - span.begin) / request.total
         instants, step, count = span.begin + part / 2, part, request.total
     else:
         step = 1 / (_exact(request.fps) * index.time_base)
-        instants, count = span.begin, math.ceil((span.end - span.begin) / step)
+        instants, count = span.begin, max(1, math.ceil((span.grid_end - span.begin) / step))
     first_tick = instants + _tolerance(index)
     # floor(first_tick + k * step) in whole numbers: exact for any length and any time base
     divisor = first_tick.denominator * step.denominator
@@ -112,7 +117,7 @@ def _played_at(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samp
 
 def _video_features(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samples:
     """Row k is the last frame with t < (k + 0.5)/fps; round(duration * fps) rows stamped k/fps, counted from t0."""
-    duration = (span.end + _tolerance(index) - span.begin) * index.time_base
+    duration = (span.end - span.begin) * index.time_base
     if request.total is not None:
         # that tool turns a count into a rate: total * source fps / source frames
         fps = Fraction(request.total) / duration
@@ -121,13 +126,15 @@ def _video_features(index: VideoIndex, request: SamplingRequest, span: _Span) ->
     count = max(1, math.floor(duration * fps + Fraction(1, 2)))
     ticks = np.array([math.ceil(span.begin + (k + Fraction(1, 2)) / (fps * index.time_base)) for k in range(count)],
                      dtype=np.int64)
-    frames = np.maximum(np.searchsorted(index.pts, ticks, side="left") - 1, span.first).astype(np.int64)
+    frames = np.clip(np.searchsorted(index.pts, ticks, side="left") - 1, span.first, span.last - 1).astype(np.int64)
     return Samples(frames, np.array([float(k * 1000 / fps) for k in range(count)]))
 
 
 def _on_screen(index: VideoIndex, tick: Fraction) -> int:
-    place = int(np.searchsorted(index.pts, math.floor(tick + _tolerance(index)), side="right")) - 1
-    return max(place, 0)
+    place = max(int(np.searchsorted(index.pts, math.floor(tick + _tolerance(index)), side="right")) - 1, 0)
+    if place > 0 and abs(int(index.pts[place - 1]) - tick) * index.time_base <= _FLOAT_SLACK:
+        return place - 1  # a frame's own time finds it, even with the next one tick later
+    return place
 
 
 def _tolerance(index: VideoIndex) -> Fraction:
@@ -139,6 +146,8 @@ def _exact(number: float | None) -> Fraction:
     """The number as the user wrote it: 29.97 is 2997/100."""
     return Fraction(str(number))
 
+
+_FLOAT_SLACK = Fraction(1, 1_000_000)  # seconds; a time that was printed or a float still means its frame
 
 RULES: dict[str, Callable[[VideoIndex, SamplingRequest, _Span], Samples]] = {
     "played_at": _played_at,

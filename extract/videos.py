@@ -6,13 +6,19 @@ import csv
 import glob
 import hashlib
 import io
+import logging
+import math
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..errors import ConfigError, InputError, UnreadableVideoError
-from .decode.images import PICTURE_SUFFIXES
+from .decode.images import PICTURE_SUFFIXES, pictures_in
+
+log = logging.getLogger("clipreel")
 
 VIDEO_SUFFIXES = {
     ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".m2ts",
@@ -34,24 +40,28 @@ class VideoItem:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+Change = Callable[[VideoItem], VideoItem]
+
+
 def find_videos(paths: Iterable[str | os.PathLike[str]]) -> list[VideoItem]:
     """Every video named, in the order named; a path that does not exist stays an item (it fails by itself later).
 
     Raises InputError for a folder or a list without a video, ConfigError for a malformed CSV.
     """
-    items: list[VideoItem] = []
-    for path in paths:
-        found = list(_expand(os.fspath(path), None))
-        if not found:
-            raise InputError(f"{path}: no video in it (looked for {', '.join(sorted(VIDEO_SUFFIXES))}, "
-                             "and folders of pictures)")
-        items += found
+    items = _once(item for path in paths for item in _expand_or_read(os.fspath(path)))
     if not items:
         raise InputError("no video is named: give video_paths= (a path, folder, glob or […] list) "
                          "or file_with_video_paths=")
-    # a video named twice is done once
-    return list({(os.path.abspath(item.path), item.name, item.start_seconds, item.end_seconds): item
-                 for item in reversed(items)}.values())[::-1]
+    return items
+
+
+def read_list(name: str) -> list[VideoItem]:
+    """The videos of `file_with_video_paths`. Raises InputError when it cannot be read or names none, ConfigError for a
+    malformed CSV."""
+    path = Path(os.path.expanduser(name))
+    if path.is_dir() or not os.path.exists(path):
+        raise InputError(f"file_with_video_paths={name}: there is no such file")
+    return _once(_read_list(path))
 
 
 def content_id(item: VideoItem) -> str:
@@ -59,24 +69,25 @@ def content_id(item: VideoItem) -> str:
     names, sizes and the first picture), and the segment. Raises UnreadableVideoError."""
     digest = hashlib.sha256()
     try:
-        if item.path.is_dir():
-            pictures = sorted(path for path in item.path.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-            for path in pictures:
-                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            first = pictures[:1]
+        if os.path.isdir(item.path):
+            files = pictures_in(item.path)
+            for path in files:
+                digest.update(b"%s\0%d\0" % (os.fsencode(path.name), path.stat().st_size))
         else:
-            first = [item.path]
-        for path in first:
-            size = path.stat().st_size
-            digest.update(size.to_bytes(8, "big"))
+            files = [item.path]
+        for path in files[:1]:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+                raise UnreadableVideoError(f"{path}: is no file but a pipe, socket or device")
+            digest.update(status.st_size.to_bytes(8, "big"))
             with open(path, "rb") as file:
-                for offset in (0, max(0, size // 2 - 32768), max(0, size - 65536)):
+                for offset in (0, max(0, status.st_size // 2 - 32768), max(0, status.st_size - 65536)):
                     file.seek(offset)
                     digest.update(file.read(65536))
     except FileNotFoundError as error:
         raise UnreadableVideoError(f"{item.path}: there is no such file") from error
-    except OSError as error:
-        raise UnreadableVideoError(f"{item.path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise UnreadableVideoError(f"{item.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if item.start_seconds is not None or item.end_seconds is not None:
         digest.update(f"{item.start_seconds}..{item.end_seconds}".encode())
     return digest.hexdigest()[:32]
@@ -87,96 +98,136 @@ def size_bytes(path: Path) -> int:
     return sum(entry.stat().st_size for entry in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
+def _once(items: Iterable[VideoItem]) -> list[VideoItem]:
+    """A video named twice is done once, where it was named first."""
+    first: dict[tuple, VideoItem] = {}
+    for item in items:
+        first.setdefault((os.path.abspath(item.path), item.name, item.start_seconds, item.end_seconds), item)
+    return list(first.values())
+
+
+def _expand_or_read(name: str) -> Iterator[VideoItem]:
+    path = Path(os.path.expanduser(name))
+    if path.suffix.lower() in _LIST_SUFFIXES and os.path.exists(path) and not os.path.isdir(path):
+        yield from _read_list(path)
+    else:
+        yield from _expand(name, None)
+
+
 def _expand(name: str, list_folder: Path | None) -> Iterator[VideoItem]:
-    path = Path(name).expanduser()
+    """The videos behind one name: a file, a folder or a glob. Raises InputError for a folder or glob without a video."""
+    path = Path(os.path.expanduser(name))
     if list_folder is not None and not path.is_absolute() and _matches(list_folder / path):
         path = list_folder / path
-    if path.is_dir():
-        yield from _search(path)
-    elif path.exists():
-        yield from (_read_list(path) if path.suffix.lower() in _LIST_SUFFIXES else [VideoItem(path, path.stem)])
-    elif glob.has_magic(name):
-        for found in sorted(glob.glob(str(path), recursive=True)):
-            yield from _expand(found, None)
+    if os.path.isdir(path):
+        found = list(_search(path))
+    elif os.path.exists(path) or ("*" not in name and not _matches(path)):
+        found = [VideoItem(path, path.stem)]  # brackets and ? are common in names: without a match they are no pattern
     else:
-        yield VideoItem(path, path.stem)
+        found = [item for match in sorted(glob.iglob(str(path), recursive=True)) for item in _of_match(path, Path(match))]
+    if not found:
+        raise InputError(f"{name}: no video there; looked for files with {', '.join(sorted(VIDEO_SUFFIXES))}, "
+                         "and folders of pictures only")
+    yield from found
+
+
+def _of_match(pattern: Path, match: Path) -> Iterator[VideoItem]:
+    """The videos behind one match. A pattern that leaves the suffix open means videos, not what lies beside them."""
+    if match.is_dir():
+        yield from _search(match)
+    elif pattern.suffix == match.suffix and match.suffix.lower() in _LIST_SUFFIXES:
+        yield from _read_list(match)
+    elif pattern.suffix == match.suffix or match.suffix.lower() in VIDEO_SUFFIXES:
+        yield VideoItem(match, match.stem)
 
 
 def _matches(path: Path) -> bool:
-    return path.exists() or (glob.has_magic(str(path)) and any(glob.iglob(str(path), recursive=True)))
+    return os.path.exists(path) or (glob.has_magic(str(path)) and any(glob.iglob(str(path), recursive=True)))
 
 
 def _search(folder: Path) -> Iterator[VideoItem]:
-    """Videos below the folder, sorted; a folder of pictures and nothing else to watch is one video."""
+    """Videos below the folder, sorted, hidden ones left out; a folder that holds only pictures is one video."""
     visited: set[tuple[int, int]] = set()
-    for current, folders, files in os.walk(folder, followlinks=True):
+    for current, folders, files in os.walk(folder, followlinks=True, onerror=_warn):
         status = os.stat(current)
         if (status.st_dev, status.st_ino) in visited:  # a link back up
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         shown = [Path(current, name) for name in sorted(files) if not name.startswith(".")]
         videos = [path for path in shown if path.suffix.lower() in VIDEO_SUFFIXES]
         yield from (VideoItem(path, path.stem) for path in videos)
-        if not videos and shown and all(path.suffix.lower() in PICTURE_SUFFIXES for path in shown):
+        if shown and not folders and all(path.suffix.lower() in PICTURE_SUFFIXES for path in shown):
             yield VideoItem(Path(current), Path(current).resolve().name)
 
 
-def read_list(name: str) -> list[VideoItem]:
-    """The videos of `file_with_video_paths`. Raises InputError when it cannot be read or names none."""
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise InputError(f"file_with_video_paths={name}: there is no such file")
-    items = list(_read_list(path))
-    if not items:
-        raise InputError(f"file_with_video_paths={name}: names no video")
-    return items
+def _warn(error: OSError) -> None:
+    log.warning("%s: this folder cannot be searched (%s)", error.filename, error.strerror)
 
 
 def _read_list(path: Path) -> Iterator[VideoItem]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no readable list of videos ({error})") from error
-    if path.suffix.lower() == ".csv":
-        yield from _read_csv(path, text)
-        return
-    for line in text.splitlines():
+        raise InputError(f"{path}: is no readable list of videos, which is a text file in UTF-8 ({error})") from error
+    count = 0
+    for name, change in _read_csv(path, text) if path.suffix.lower() == ".csv" else _read_lines(text):
+        if Path(name).suffix.lower() in _LIST_SUFFIXES:
+            raise InputError(f"{path}: names another list, {name}; name videos, folders or globs")
+        for item in _expand(name, path.parent):
+            count += 1
+            yield change(item)
+    if not count:
+        raise InputError(f"{path}: names no video")
+
+
+def _read_lines(text: str) -> Iterator[tuple[str, Change]]:
+    for line in text.split("\n"):  # not splitlines: it breaks at characters that file names may hold
         if line.strip() and not line.lstrip().startswith("#"):
-            if Path(line.strip()).suffix.lower() in _LIST_SUFFIXES:
-                raise InputError(f"{path}: names another list, {line.strip()}; name videos, folders or globs")
-            yield from _expand(line.strip(), path.parent)
+            yield line.strip(), lambda item: item
 
 
-def _read_csv(path: Path, text: str) -> Iterator[VideoItem]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
-    column = next((columns[name] for name in _PATH_COLUMNS if name in columns), None)
-    if column is None:
-        raise ConfigError(f"{path}: has no path column; its columns are {', '.join(columns) or '(none)'}, "
-                          f"allowed names are {', '.join(_PATH_COLUMNS)}")
-    special = {column, *(columns[name] for name in ("id", "start", "end") if name in columns)}
-    for number, row in enumerate(rows, start=2):
-        if not (row[column] or "").strip():
-            raise ConfigError(f"{path}: line {number} has no path")
-        start, end = (_seconds(path, number, row, columns.get(name)) for name in ("start", "end"))
-        if start is not None and end is not None and end <= start:
-            raise ConfigError(f"{path}: line {number}: end={end:g} is not after start={start:g}")
-        identifier = (row[columns["id"]] or "").strip().replace("/", "_") if "id" in columns else ""
-        metadata = {name: value or "" for name, value in row.items() if name not in special and isinstance(name, str)}
-        for item in _expand(row[column].strip(), path.parent):
-            yield VideoItem(item.path, identifier or item.name, start, end, metadata)
+def _read_csv(path: Path, text: str) -> Iterator[tuple[str, Change]]:
+    """(path, what its row says of the item). Raises ConfigError that names the line."""
+    rows = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    try:
+        columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
+        column = next((columns[name] for name in _PATH_COLUMNS if name in columns), None)
+        if column is None:
+            raise ConfigError(f"{path}: has no path column; its columns are {', '.join(columns) or '(none)'}, "
+                              f"allowed names are {', '.join(_PATH_COLUMNS)} (separated by commas)")
+        special = {column, *(columns[name] for name in ("id", "start", "end") if name in columns)}
+        for row in rows:
+            place = f"{path}: line {rows.line_num}"
+            if None in row:
+                raise ConfigError(f"{place} has more fields than the header: put quotes around a text with a comma")
+            if not row[column].strip():
+                raise ConfigError(f"{place} has no path")
+            start, end = (_seconds(place, row, columns.get(name)) for name in ("start", "end"))
+            if start is not None and end is not None and end <= start:
+                raise ConfigError(f"{place}: end={end:g} is not after start={start:g}")
+            identifier = row[columns["id"]].strip().replace("/", "_") if "id" in columns else ""  # it names files
+            metadata = {name: value for name, value in row.items() if name not in special}
+            yield row[column].strip(), partial(_changed, identifier, start, end, metadata)
+    except csv.Error as error:
+        raise ConfigError(f"{path}: line {rows.line_num} is no CSV ({error})") from error
 
 
-def _seconds(path: Path, number: int, row: dict[str, str], column: str | None) -> float | None:
-    word = (row.get(column) or "").strip() if column is not None else ""
+def _changed(
+    identifier: str, start: float | None, end: float | None, metadata: dict[str, str], item: VideoItem,
+) -> VideoItem:
+    return VideoItem(item.path, identifier or item.name, start, end, metadata)
+
+
+def _seconds(place: str, row: dict[str, str], column: str | None) -> float | None:
+    word = row[column].strip() if column is not None else ""
     if not word:
         return None
     try:
         seconds = float(word)
     except ValueError as error:
-        raise ConfigError(f"{path}: line {number}: {column}={word} is no number of seconds") from error
-    if not seconds >= 0 or seconds == float("inf"):
-        raise ConfigError(f"{path}: line {number}: {column}={word}: allowed is a number of seconds from 0 up")
+        raise ConfigError(f"{place}: {column}={word} is no number of seconds") from error
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigError(f"{place}: {column}={word}: allowed is a number of seconds from 0 up")
     return seconds

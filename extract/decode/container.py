@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _REACHING_OUT = {
     "hls", "dash", "concat", "concatf", "sdp", "rtsp", "rtp", "sap", "image2", "lavfi", "applehttp",
     "webm_dash_manifest", "imf", "alsa", "fbdev", "kmsgrab", "oss", "pulse", "video4linux2", "v4l2", "x11grab", "xcbgrab",
-    "tty", "ffmetadata",
+    "tty", "ffmetadata", "vapoursynth", "avisynth", "dvdvideo", "vobsub", "android_camera", "openal", "rtp_mpegts",
     "avfoundation", "dshow", "gdigrab", "vfwcap", "libndi_newtek", "decklink", "jack", "sndio", "iec61883", "srt",
 }
 _MAX_PIXELS = 16384 * 16384
@@ -33,20 +34,15 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
     import av
     from av.error import FFmpegError
 
-    if not path.exists():
-        raise UnreadableVideoError(f"{path}: there is no such file")
-    if path.is_dir():
-        raise UnreadableVideoError(f"{path}: is a folder, not a video")
+    _check_is_file(path)
     try:
-        if path.stat().st_size == 0:
-            raise UnreadableVideoError(f"{path}: is empty (0 bytes)")
         # "file:" and the absolute path: a name with a colon or a dash in front is still a name
         container = av.open(f"file:{os.path.abspath(path)}", options={
             "protocol_whitelist": "file", "format_whitelist": _allowed_formats()})
+    except OSError as error:  # some of FFmpeg's are these too
+        raise UnreadableVideoError(f"{path}: cannot be read ({error.strerror or error})") from error
     except FFmpegError as error:
         raise UnreadableVideoError(f"{path}: {_reason(path, error)}") from error
-    except OSError as error:
-        raise UnreadableVideoError(f"{path}: cannot be read ({error.strerror or error})") from error
     with container:
         yield container
 
@@ -74,6 +70,22 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.video
     return chosen
 
 
+def _check_is_file(path: Path) -> None:
+    """Without opening it: a pipe would wait for a writer for ever."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise UnreadableVideoError(f"{path}: there is no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise UnreadableVideoError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableVideoError(f"{path}: is a folder, not a video")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableVideoError(f"{path}: is a pipe, a socket or a device, not a file")
+    if status.st_size == 0:
+        raise UnreadableVideoError(f"{path}: is empty (0 bytes)")
+
+
 @cache
 def _allowed_formats() -> str:
     import av
@@ -85,6 +97,8 @@ def _allowed_formats() -> str:
 def _reason(path: Path, error: Exception) -> str:
     if missing_bytes(path):
         return f"is cut off: {missing_bytes(path)} bytes are missing, its index among them"
-    if "whitelist" in str(error) or getattr(error, "errno", None) == 22:
+    with open(path, "rb") as file:
+        is_list = file.read(64).lstrip(b"\xef\xbb\xbf \r\n").startswith((b"#EXTM3U", b"ffconcat", b"[playlist]"))
+    if is_list or getattr(error, "errno", None) == 22:
         return "is refused: not a video but a list or script that points elsewhere, or of a format that is not read"
     return f"is no video that FFmpeg can read ({getattr(error, 'strerror', None) or error})"

@@ -25,10 +25,12 @@ class ImagesReader:
         if self._fps is None:
             raise ConfigError(f"{path}: is a folder of pictures, and nothing says how many a second: "
                               "give fps=, such as fps=25")
+        fps = Fraction(str(self._fps))
+        if fps <= 0:
+            raise ConfigError(f"{path}: fps={self._fps} pictures a second cannot be shown; give fps= above 0")
         pictures = pictures_in(path)
         if not pictures:
             raise EmptyVideoError(f"{path}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
-        fps = Fraction(str(self._fps))
         height, width = _read(pictures[0]).shape[:2]
         return VideoIndex(path, width, height, 1 / fps, Fraction(0), fps, np.arange(len(pictures), dtype=np.int64),
                           len(pictures), None)
@@ -50,11 +52,11 @@ def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of their names. Raises UnreadableVideoError."""
     try:
         found = [path for path in folder.iterdir()
-                 if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")]
+                 if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise UnreadableVideoError(f"{folder}: cannot be read as a folder of pictures ({error.strerror})") from error
-    return sorted(found, key=lambda path: [(int(part), "") if part.isdigit() else (0, part)
-                                           for part in re.split(r"(\d+)", path.name)])
+    return sorted(found, key=lambda path: ([(int(part), "") if part.isdecimal() else (0, part)
+                                            for part in re.split(r"(\d+)", path.name)], path.name))
 
 
 def _read(path: Path) -> np.ndarray:
@@ -62,6 +64,8 @@ def _read(path: Path) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I;16"):  # Pillow would cut it off at 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedVideoError(f"{path}: is no picture that can be read ({error})") from error

@@ -34,8 +34,10 @@ class _Scan:
     dts: list[int | None] = field(default_factory=list)
     durations: list[int] = field(default_factory=list)
     entry: list[bool] = field(default_factory=list)
-    hidden: list[bool] = field(default_factory=list)  # cut away by an edit list, or broken
+    hidden: list[bool] = field(default_factory=list)  # cut away by an edit list
+    corrupt: list[bool] = field(default_factory=list)  # incomplete at the end of a file, but whole at a joint of two .ts
     first_picture: np.ndarray | None = None
+    first_pts: int | None = None  # of that picture
     damage: str | None = None
 
 
@@ -66,10 +68,11 @@ def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
                 scan.dts.append(packet.dts)
                 scan.durations.append(packet.duration or 0)
                 scan.entry.append(packet.is_keyframe)
-                scan.hidden.append(packet.is_discard or packet.is_corrupt)
+                scan.hidden.append(packet.is_discard)
+                scan.corrupt.append(packet.is_corrupt)
                 if by_decoding or scan.first_picture is None:
-                    _decode(scan, stream, packet, decoded, keep=by_decoding)
-            _decode(scan, stream, None, decoded, keep=by_decoding)
+                    _decode(path, scan, stream, packet, decoded, keep=by_decoding)
+            _decode(path, scan, stream, None, decoded, keep=by_decoding)
         except FFmpegError as error:
             scan.damage = scan.damage or f"breaks off inside ({error.strerror})"
         if scan.first_picture is None:
@@ -77,7 +80,7 @@ def index_video(path: Path, *, by_decoding: bool = False) -> VideoIndex:
         return _build(path, container, stream, scan, decoded if by_decoding else None)
 
 
-def _decode(scan: _Scan, stream: av.video.stream.VideoStream, packet: av.Packet | None,
+def _decode(path: Path, scan: _Scan, stream: av.video.stream.VideoStream, packet: av.Packet | None,
             decoded: list[_Times], *, keep: bool) -> None:
     """Decode on until the first picture is out (it alone tells the rotation), or everything with `keep`."""
     from av.error import FFmpegError
@@ -86,11 +89,14 @@ def _decode(scan: _Scan, stream: av.video.stream.VideoStream, packet: av.Packet 
         return
     try:
         frames = stream.codec_context.decode(packet)
-    except FFmpegError:
-        return  # a recording that begins in mid-GOP; what is truly broken shows when wanted frames are decoded
+    except FFmpegError as error:
+        if scan.first_picture is not None:  # before it: a recording that begins in mid-GOP, perhaps
+            scan.damage = scan.damage or f"breaks inside, a packet does not decode ({error.strerror})"
+        return
     for frame in frames:
         if scan.first_picture is None:
-            scan.first_picture = PictureMaker(stream.sample_aspect_ratio).picture(frame)
+            scan.first_picture = PictureMaker(path, stream.sample_aspect_ratio).picture(frame)
+            scan.first_pts = frame.pts
         if keep:
             decoded.append(_Times(frame.pts, frame.dts))
 
@@ -100,8 +106,12 @@ def _build(path: Path, container: av.container.InputContainer, stream: av.video.
     time_base = Fraction(stream.time_base) if stream.time_base else Fraction(1, 1000)
     rate = stream.average_rate or stream.guessed_rate
     fps = Fraction(rate) if rate and rate > 0 else None
+    missing = missing_bytes(path)
+    if missing:
+        scan.hidden = [hidden or corrupt for hidden, corrupt in zip(scan.hidden, scan.corrupt, strict=True)]
     trusted = container.format.name != "avi" and all(pts is not None for pts in scan.pts)
     if decoded is not None:
+        trusted = trusted and _increasing([time.pts for time in decoded]) is not None
         pts, packets = _ticks_of_frames(decoded, fps, time_base), None
     elif trusted:
         pts, packets = _from_packets(scan)
@@ -112,17 +122,28 @@ def _build(path: Path, container: av.container.InputContainer, stream: av.video.
     step = int(np.median(np.diff(pts))) if len(pts) > 1 else 0
     last = max(_last_duration(scan, int(pts[-1])) if trusted else 0, 0) or step
     last = last or (max(1, int(1 / (fps * time_base))) if fps else 1)
-    if fps is None and len(pts) > 1:
-        fps = Fraction(len(pts), int(pts[-1]) + last - int(pts[0])) / time_base
+    fps = _true_rate(fps, pts, last, time_base)
     assert scan.first_picture is not None
     height, width = scan.first_picture.shape[:2]
     start = _start_seconds(container, stream, time_base) if trusted else pts[0].item() * time_base
-    damage = scan.damage or _early_end(path, container, float((int(pts[-1]) + 2 * last) * time_base - start))
+    damage = scan.damage or _early_end(missing, container, float((int(pts[-1]) + 2 * last) * time_base - start))
     return VideoIndex(path, width, height, time_base, start, fps, pts, int(pts[-1]) + last, packets, damage)
 
 
-def _early_end(path: Path, container: av.container.InputContainer, end_seconds: float) -> str | None:
-    missing = missing_bytes(path)
+def _true_rate(said: Fraction | None, pts: np.ndarray, last: int, time_base: Fraction) -> Fraction | None:
+    """The rate of the headers where the frames bear it out, in the mean or by their usual step (Matroska rounds its
+    times, a broadcast may lack frames), else the mean rate."""
+    if len(pts) < 2:
+        return said
+    seconds = (int(pts[-1]) - int(pts[0])) * time_base
+    usual_step = Fraction(float(np.median(np.diff(pts)))) * time_base
+    for span, steps in ((seconds, len(pts) - 1), (usual_step, 1)):
+        if said is not None and abs(span - steps / said) <= time_base + span / 100:
+            return said
+    return len(pts) / (seconds + last * time_base)
+
+
+def _early_end(missing: int, container: av.container.InputContainer, end_seconds: float) -> str | None:
     if not missing:
         return None
     said = container.duration if "matroska" in container.format.name else None
@@ -138,9 +159,10 @@ def _from_packets(scan: _Scan) -> tuple[np.ndarray, PacketTable]:
     first_entry = int(np.argmax(entry)) if entry.any() else 0
     shown[:first_entry] = False  # nothing to decode these from
     if entry.any():
-        # leading pictures of the very first entry refer to frames that are not in the file
+        # leading pictures of the very first entry refer to frames that are not in the file (unless they do come out)
+        begin = min(pts[first_entry], pts[first_entry] if scan.first_pts is None else scan.first_pts)
         until = first_entry + 1 + int(np.argmax(entry[first_entry + 1:])) if entry[first_entry + 1:].any() else len(pts)
-        shown[first_entry:until] &= pts[first_entry:until] >= pts[first_entry]
+        shown[first_entry:until] &= pts[first_entry:until] >= begin
     frame_pts = np.unique(pts[shown])
     # packets of equal time (a hidden alternate reference and its picture, two fields) are one frame
     shows = np.where(shown, np.searchsorted(frame_pts, pts), -1)
@@ -169,7 +191,7 @@ def _increasing(times: Sequence[int | None]) -> np.ndarray | None:
 
 def _even_ticks(count: int, durations: list[int], fps: Fraction | None, time_base: Fraction) -> np.ndarray:
     known = [duration for duration in durations if duration > 0]
-    step = Fraction(int(np.median(known))) if known else 1 / (fps or Fraction(25)) / time_base
+    step = max(Fraction(1), Fraction(int(np.median(known))) if known else 1 / (fps or Fraction(25)) / time_base)
     return np.array([int(k * step) for k in range(count)], dtype=np.int64)
 
 

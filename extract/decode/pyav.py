@@ -26,7 +26,12 @@ _SKIP_BY_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"}
 
 
 class PyavReader:
-    """Reads anything FFmpeg reads; frames are bit-identical to a plain decode."""
+    """Reads anything FFmpeg reads; frames are bit-identical to a plain decode.
+
+    Damage inside a file is known where a packet that is needed does not decode, the decoder marks a frame, or a frame
+    does not come out; nothing else tells: decoders conceal or follow changed bits without a word (VP8, VP9 and HEVC
+    nearly always), and no option of theirs changes that.
+    """
 
     def index(self, path: Path, *, by_decoding: bool = False) -> VideoIndex:
         return index_video(path, by_decoding=by_decoding)
@@ -35,6 +40,8 @@ class PyavReader:
         if index.damage and not allow_truncated:
             raise DamagedVideoError(f"{index.path}: {index.damage} (allow_truncated=true keeps what decodes)")
         missing = set(wanted.tolist())
+        if not missing:
+            return
         if index.packets is not None:
             plans = [plan_decode(index.packets, wanted), None]  # what a jump lost (intra refresh, say) comes with None
         else:
@@ -44,8 +51,8 @@ class PyavReader:
                 missing.discard(place)
                 places = np.array([place], dtype=np.int64)
                 yield FrameBatch(picture[None], places, index.times_ms(index.pts[places]))
-            if not missing:
-                return
+                if not missing:
+                    return
         if allow_truncated:
             return
         if index.packets is not None:
@@ -63,7 +70,7 @@ def _decode(index: VideoIndex, plan: DecodePlan | None, wanted: frozenset[int],
     count, previous = -1, None  # frames that came out, for a video whose frames have no trusted times
     with open_container(index.path) as container:
         stream = video_stream(container, index.path)
-        maker = PictureMaker(stream.sample_aspect_ratio)
+        maker = PictureMaker(index.path, stream.sample_aspect_ratio)
         for frame in _decoded_frames(container, stream, plan, index, allow_truncated):
             count += 1
             if place_of is not None and previous is not None and frame.pts is not None and frame.pts <= previous:
@@ -72,7 +79,9 @@ def _decode(index: VideoIndex, plan: DecodePlan | None, wanted: frozenset[int],
             place = count if place_of is None else place_of.get(frame.pts, -1) if frame.pts is not None else -1
             if place not in wanted:
                 continue
-            if frame.is_corrupt and not allow_truncated:
+            if frame.is_corrupt:
+                if allow_truncated:
+                    continue
                 raise DamagedVideoError(f"{index.path}: the frame at {index.times_ms(index.pts[[place]])[0]:.0f} ms is "
                                         "damaged (allow_truncated=true keeps what decodes)")
             try:

@@ -28,7 +28,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 def temporary_beside(path: Path) -> Path:
     # Host and process in the name: two runs never share a temporary file, and a later run knows what is stale.
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
+    # The file's own name only as a digest: with it, a long key would go over the 255 bytes of a file name.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return path.with_name(f".{digest}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -41,8 +43,8 @@ def put_in_place(temporary: Path, path: Path) -> None:
 def remove_stale(folder: Path) -> None:
     """Remove temporary files that runs on this machine left behind when they were killed."""
     for path in folder.glob(f".*{_SUFFIX}"):
-        host, _, process = path.name.removesuffix(_SUFFIX).rpartition(".")
-        if host.endswith(f".{socket.gethostname()}") and not _is_alive(process):
+        host, _, process = path.name.removesuffix(_SUFFIX)[18:].rpartition(".")  # behind the digest and its dots
+        if host == socket.gethostname() and not _is_alive(process):
             path.unlink(missing_ok=True)
 
 

@@ -36,17 +36,17 @@ class SeparateFiles:
             write_whole(path, lambda file, array=array: self._save(file, array))
             contents[path.name] = {"size_bytes": path.stat().st_size, "sha256": digest_of_file(path)}
         text = json.dumps(mark_to_json(key, features, contents), indent=1, sort_keys=True, ensure_ascii=False)
-        write_whole(meta, lambda file: file.write(text.encode()))
+        # backslashreplace: a path that is no UTF-8 is written as JSON's own escapes
+        write_whole(meta, lambda file: file.write(text.encode(errors="backslashreplace")))
 
     def mark(self, folder: Path, key: str) -> Mark | None:
         try:
-            mark = mark_from_json(json.loads((folder / f"{key}{META_SUFFIX}").read_text(encoding="utf-8")))
-            sizes = {name: (folder / name).stat().st_size for name in mark.contents}
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            mark = mark_from_json(read_json(folder / f"{key}{META_SUFFIX}"))
+            wanted = {f"{key}_{name}{self.suffix}" for name in array_names(mark)}
+            whole = all((folder / name).stat().st_size == said["size_bytes"] for name, said in mark.contents.items())
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, *NOT_A_MARK):
             return None
-        ours = all(Path(name).suffix == self.suffix for name in mark.contents)
-        right = all(sizes[name] == said["size_bytes"] for name, said in mark.contents.items())
-        return mark if ours and right else None
+        return mark if whole and wanted <= mark.contents.keys() <= wanted | {f"{key}_intervals_ms{self.suffix}"} else None
 
     def read(self, folder: Path, key: str, *, verify: bool = False) -> Features:
         mark = self.mark(folder, key)

@@ -100,7 +100,7 @@ def _untrained(source: Source, precision: str, device: str) -> torch.nn.Module:
         with quiet_root_log():
             return open_clip.create_model(source.model_name, load_weights=False, pretrained_text=False, device=device,
                                           precision=_OPEN_CLIP_PRECISIONS[precision])
-    except (RuntimeError, ImportError, OSError, ValueError) as error:
+    except (RuntimeError, ImportError, OSError, ValueError, TypeError) as error:
         raise ConfigError(f"open_clip cannot build {source.model_name}: {error}") from error
 
 

@@ -146,14 +146,10 @@ def change_config(folder: Path, part: str, **changes: object) -> None:
     ("preprocess_cfg", {"resize_mode": "widest"}, "resizes by 'widest'; supported are shortest, squash, longest"),
     ("preprocess_cfg", {"fill_color": 128}, "pads with 128"),
     ("model_cfg", {"vision_cfg": {"image_size": [64, 64], "layers": 2, "width": 64, "patch_size": 16,
-                                  "no_such_setting": 1}}, None),
+                                  "no_such_setting": 1}}, "open_clip cannot build"),
 ])
-def test_settings_that_are_not_supported(folder: Path, part: str, change: dict, message: str | None):
+def test_settings_that_are_not_supported(folder: Path, part: str, change: dict, message: str):
     change_config(folder, part, **change)
-    if message is None:
-        with pytest.raises((ConfigError, TypeError)):
-            load_encoder("open_clip", f"local-dir:{folder}", device="cpu")
-        return
     with pytest.raises(ConfigError, match=message):
         load_encoder("open_clip", f"local-dir:{folder}", device="cpu")
 

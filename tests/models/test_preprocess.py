@@ -138,7 +138,7 @@ def test_normalize_is_torchvision():
     from torchvision.transforms import Compose, Normalize, ToTensor
 
     frame = picture("noise", 32, 32)
-    theirs = Compose([ToTensor(), Normalize(MEAN, STD)])(frame)
+    theirs = torch.as_tensor(Compose([ToTensor(), Normalize(MEAN, STD)])(frame))
     ours = normalize(preprocess_frames(frame, spec(32)), spec(32), torch.float32)[0]
     assert torch.allclose(ours, theirs, atol=1e-6)
     assert normalize(preprocess_frames(frame, spec(32)), spec(32), torch.bfloat16).dtype == torch.bfloat16
