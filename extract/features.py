@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
 from ..models.base import EncoderIdentity
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ class Features:
         """Name -> array, as every format stores them; the features' own name is the feature type."""
         named = {self.provenance.settings.encoder.feature_type: self.features,
                  "timestamps_ms": self.timestamps_ms, "fps": np.array(self.fps, dtype=np.float64)}
-        return named if self.intervals_ms is None else {**named, "intervals_ms": self.intervals_ms}
+        if self.intervals_ms is not None:
+            named["intervals_ms"] = self.intervals_ms
+        return {name: np.asarray(array, order="C") for name, array in named.items()}  # equal arrays, equal files
 
 
 def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
@@ -107,8 +112,22 @@ def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
 
 
 def provenance_from_json(content: dict[str, Any]) -> Provenance:
-    """The inverse of `provenance_to_json`. Raises KeyError or TypeError when the content is not ours."""
+    """The inverse of `provenance_to_json`. Raises KeyError, TypeError or AttributeError when the content is not ours."""
     values = dict(content["settings"])
-    encoder = EncoderIdentity(**{name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__})
-    return Provenance(Source(**content["source"]), Settings(encoder=encoder, **values),
-                      content["clipreel_version"], content["metadata"])
+    encoder = _made(EncoderIdentity, {name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__})
+    metadata = {str(name): str(value) for name, value in content["metadata"].items()}
+    return Provenance(_made(Source, content["source"]), _made(Settings, {"encoder": encoder, **values}),
+                      str(content["clipreel_version"]), metadata)
+
+
+def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+    for name, hint in _hints(kind).items():
+        value = values[name]
+        if not (isinstance(value, hint) or (isinstance(value, int) and isinstance(1.0, hint))):
+            raise TypeError(f"{name}={value!r} is no {hint}")
+    return kind(**values)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)

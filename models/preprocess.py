@@ -75,18 +75,12 @@ def _resize(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -
     # torch's byte kernel is eight times as fast as PIL but holds its filter in 16 bits, so its first pass is now and
     # then off by one. The second pass hands that on times its middle weight: under a half when it shrinks by two or
     # more (one level in all), near one otherwise (two levels seen). There, on small frames, PIL itself is cheap.
-    if spec.backend == "pil" or frames.shape[1] < 2 * height:
-        return _stack([_resize_pil(Image.fromarray(frame), height, width, spec) for frame in frames])
+    # So too for pictures taller than two squares, whose columns Pillow 13 takes first and torch, as older Pillows, last.
+    if spec.backend == "pil" or frames.shape[1] < 2 * height or frames.shape[1] > 2 * frames.shape[2]:
+        return _stack([Image.fromarray(frame).resize((width, height), _FILTERS[spec.interpolation]) for frame in frames])
     frames = np.require(frames, requirements=["C", "W"])  # torch takes no negative strides and no read-only memory
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)  # [n, 3, h, w], in memory still [n, h, w, 3]: the fast path
     return functional.interpolate(pixels, size=(height, width), mode=spec.interpolation, antialias=True)
-
-
-def _resize_pil(image: Image.Image, height: int, width: int, spec: PreprocessSpec) -> Image.Image:
-    # Rows first, then columns, as every Pillow did that CLIP was trained with, and as torch does. Pillow 13 takes the
-    # columns of tall pictures first, which moves some pixels by up to 30 levels; two calls leave it no choice.
-    image = image.resize((width, image.height), _FILTERS[spec.interpolation])
-    return image.resize((width, height), _FILTERS[spec.interpolation])
 
 
 def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:
@@ -94,16 +88,11 @@ def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessS
 
     PIL's `box` may cut between pixels and still lets the filter see beyond it, so only the crop is computed.
     """
-    size, resample = spec.image_size, _FILTERS[spec.interpolation]
+    size = spec.image_size
     top, left = _crop_offset(height, size), _crop_offset(width, size)
-    rows_per_pixel, columns_per_pixel = frames.shape[1] / height, frames.shape[2] / width
-    images = []
-    for frame in frames:
-        columns = (left * columns_per_pixel, 0, (left + size) * columns_per_pixel, frames.shape[1])
-        image = Image.fromarray(frame).resize((size, frames.shape[1]), resample, box=columns)
-        rows = (0, top * rows_per_pixel, size, (top + size) * rows_per_pixel)
-        images.append(image.resize((size, size), resample, box=rows))
-    return _stack(images)
+    down, across = frames.shape[1] / height, frames.shape[2] / width
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return _stack([Image.fromarray(frame).resize((size, size), _FILTERS[spec.interpolation], box=box) for frame in frames])
 
 
 def _stack(images: list[Image.Image]) -> torch.Tensor:

@@ -20,7 +20,7 @@ DROP, IF_REFERENCE, DECODE = 0, 1, 2
 class DecodePlan:
     """What to do with each packet, in file order."""
 
-    actions: np.ndarray  # uint8 [p]: DROP, IF_REFERENCE (others may need it), DECODE (wanted)
+    actions: np.ndarray  # uint8 [p]: DROP, IF_REFERENCE (others may need it), DECODE (wanted, or a restart's entry)
     restarts: np.ndarray  # bool [p]: packets before it are missing; empty and reset the decoder first
 
     @property
@@ -48,12 +48,15 @@ def plan_decode(packets: PacketTable, wanted: np.ndarray) -> DecodePlan:
             continue
         # Leading pictures (shown before their entry, sent after it) refer to the GOP before theirs.
         leading = packets.pts[start:stop] < packets.pts[start]
-        needs_previous = bool(start > 0 and np.any(leading & is_wanted[start:stop]))
+        # An entry whose frame is not shown (an edit list) cannot prove that decoding started well there.
+        needs_previous = bool(start > 0 and (np.any(leading & is_wanted[start:stop]) or packets.shows[start] < 0))
         end = stop if continues else start + int(wanted_here[-1]) + 1
         actions[start:end] = np.where(is_wanted[start:end], DECODE, IF_REFERENCE)
         if not needs_previous:
             actions[start:end][leading[:end - start] & ~is_wanted[start:end]] = DROP
             restarts[start] = start > 0
+            if restarts[start]:
+                actions[start] = DECODE
         continues = needs_previous
     # A GOP that directly follows a fully decoded one needs no restart, only a continued decode; restarting is as exact.
     return DecodePlan(actions, restarts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,22 +44,42 @@ class PyavReader:
         if not missing:
             return
         if index.packets is not None:
-            plans = [plan_decode(index.packets, wanted), None]  # what a jump lost (intra refresh, say) comes with None
+            plans = [plan_decode(index.packets, wanted), None]  # what a jump loses comes without one
         else:
             plans = [None]
         for plan in plans:
-            for place, picture in _decode(index, plan, frozenset(missing), allow_truncated):
-                missing.discard(place)
-                places = np.array([place], dtype=np.int64)
-                yield FrameBatch(picture[None], places, index.times_ms(index.pts[places]))
-                if not missing:
-                    return
+            with suppress(_NoEntryError):
+                for place, picture in _decode(index, plan, frozenset(missing), allow_truncated):
+                    missing.discard(place)
+                    places = np.array([place], dtype=np.int64)
+                    yield FrameBatch(picture[None], places, index.times_ms(index.pts[places]))
+                    if not missing:
+                        return
         if allow_truncated:
             return
         if index.packets is not None:
             raise IndexMismatchError(f"{index.path}: {len(missing)} of {len(wanted)} wanted frames never came out")
         raise DamagedVideoError(f"{index.path}: {len(missing)} of {len(wanted)} wanted frames do not decode "
                                 "(allow_truncated=true keeps what decodes)")
+
+
+class _NoEntryError(Exception):
+    """Decoding did not start well at a packet that is flagged as an entry (H.264 intra refresh: its pictures become
+    whole only bit by bit, and never exactly)."""
+
+
+class _Restart:
+    """After a jump the first frame that comes out must be the entry's own."""
+
+    def __init__(self):
+        self.entry_pts: int | None = None
+
+    def checked(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        if frames and self.entry_pts is not None:
+            if frames[0].pts != self.entry_pts:
+                raise _NoEntryError
+            self.entry_pts = None
+        return frames
 
 
 def _decode(index: VideoIndex, plan: DecodePlan | None, wanted: frozenset[int],
@@ -100,7 +121,7 @@ def _decoded_frames(container: av.container.InputContainer, stream: av.video.str
     actions = plan.actions.tolist() if plan is not None else None
     restarts = plan.restarts.tolist() if plan is not None else None
     last = plan.last if plan is not None else -1
-    entered, skipping, number = False, False, -1
+    entered, skipping, number, restart = False, False, -1, _Restart()
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
@@ -116,21 +137,22 @@ def _decoded_frames(container: av.container.InputContainer, stream: av.video.str
                 if restarts[number]:
                     if skipping:
                         context.skip_frame, skipping = "DEFAULT", False
-                    yield from context.decode(None)
+                    yield from restart.checked(context.decode(None))
                     context.flush_buffers()
+                    restart.entry_pts = packet.pts
                 if skips and (actions[number] == IF_REFERENCE) != skipping:
                     skipping = actions[number] != DECODE
                     context.skip_frame = "NONREF" if skipping else "DEFAULT"
             entered = entered or packet.is_keyframe
             try:
-                yield from context.decode(packet)
+                yield from restart.checked(context.decode(packet))
             except FFmpegError as error:
                 if entered and not allow_truncated:  # before the first entry there is nothing to decode from
                     raise DamagedVideoError(f"{index.path}: breaks inside, packet {number} does not decode "
                                             f"({error.strerror}; allow_truncated=true keeps what decodes)") from error
         if skipping:
             context.skip_frame = "DEFAULT"
-        yield from context.decode(None)
+        yield from restart.checked(context.decode(None))
     except FFmpegError as error:
         if not allow_truncated:
             raise DamagedVideoError(f"{index.path}: breaks off inside ({error.strerror}; "

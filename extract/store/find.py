@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import StoredDataError
 from ..features import Features
-from .base import FeatureFormat, Mark
+from .base import Mark
 from .hdf5 import HDF5, SUFFIX, mark_of_group, read_group
-from .separate import META_SUFFIX, NUMPY, PICKLE
+from .separate import META_SUFFIX, NUMPY, PICKLE, mark_of_file
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class StoredVideo:
     """One video's stored features. `mark` is None where they are half written or damaged; `place` says where."""
 
     key: str
+    file: Path  # the packed file, the video's own, or its metadata
     place: str
     mark: Mark | None
     read: Callable[[bool], Features]  # True: verify digests. Raises StoredDataError
@@ -31,15 +32,15 @@ def find_stored(path: Path) -> Iterator[StoredVideo]:
         for current, folders, names in os.walk(path):
             folders.sort()
             for name in sorted(names):
-                if name.endswith((META_SUFFIX, SUFFIX)) and not name.startswith("."):
+                # ._: what macOS leaves beside files; other names may begin with a dot, as videos' do
+                if name.endswith((META_SUFFIX, SUFFIX)) and not name.startswith("._"):
                     yield from find_stored(Path(current, name))
+    elif not path.is_file():
+        raise StoredDataError(f"{path}: there is nothing there")
     elif path.name.endswith(SUFFIX):
         yield from _in_hdf5(path)
-    elif path.is_file():
-        key = _key_of(path)
-        yield _separate(path.parent, key)
     else:
-        raise StoredDataError(f"{path}: there is nothing there")
+        yield _separate(path.parent, _key_of(path))
 
 
 def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
@@ -47,37 +48,35 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
 
     try:
         with h5py.File(path, "r") as file:
-            groups = [str(name) for name in file if isinstance(file.get(name), h5py.Group)]
-            marks = {name: mark_of_group(file[name]) for name in groups}
-    except OSError as error:
-        raise StoredDataError(f"{path}: is not a whole HDF5 file ({error})") from error
+            names: Any = list(file)  # of str; of bytes where a name is no UTF-8
+            groups = [os.fsdecode(name) for name in names if isinstance(file.get(name), h5py.Group)]
+            marks = {name: mark_of_group(file[os.fsencode(name)]) for name in groups}
+    except (OSError, RuntimeError):  # damaged: reading says so
+        groups, marks = [], {}
     if not groups:
         key = path.name.removesuffix(SUFFIX)
-        yield StoredVideo(key, str(path), HDF5.mark(path.parent, key),
+        yield StoredVideo(key, path, str(path), HDF5.mark(path.parent, key),
                           lambda verify: HDF5.read(path.parent, key, verify=verify))
     for name in groups:
-        yield StoredVideo(name, f"{path}:{name}", marks[name],
+        yield StoredVideo(name, path, f"{path}:{name}", marks[name],
                           lambda verify, name=name: _read_packed(path, name, verify))
 
 
 def _read_packed(path: Path, name: str, verify: bool) -> Features:
     import h5py
 
-    with h5py.File(path, "r") as file:
-        return read_group(file[name], f"{path}:{name}", verify=verify)
+    try:
+        with h5py.File(path, "r") as file:
+            return read_group(file[os.fsencode(name)], f"{path}:{name}", verify=verify)
+    except (OSError, RuntimeError) as error:
+        raise StoredDataError(f"{path}:{name}: cannot be read ({error})") from error
 
 
 def _separate(folder: Path, key: str) -> StoredVideo:
-    form = _format_of(folder, key)
-    return StoredVideo(key, str(folder / key), form.mark(folder, key), lambda verify: form.read(folder, key, verify=verify))
-
-
-def _format_of(folder: Path, key: str) -> FeatureFormat:
-    try:
-        contents = json.loads((folder / f"{key}{META_SUFFIX}").read_text(encoding="utf-8"))["contents"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return NUMPY
-    return PICKLE if any(name.endswith(PICKLE.suffix) for name in contents) else NUMPY
+    said = mark_of_file(folder, key)
+    form = PICKLE if said is not None and any(name.endswith(PICKLE.suffix) for name in said.contents) else NUMPY
+    return StoredVideo(key, folder / f"{key}{META_SUFFIX}", str(folder / key), form.mark(folder, key),
+                       lambda verify: form.read(folder, key, verify=verify))
 
 
 def _key_of(path: Path) -> str:
@@ -87,7 +86,8 @@ def _key_of(path: Path) -> str:
     stem = path.stem
     while "_" in stem:
         stem = stem.rpartition("_")[0]
-        if (path.parent / f"{stem}{META_SUFFIX}").is_file():
+        mark = mark_of_file(path.parent, stem)
+        if mark is not None and path.name in mark.contents:
             return stem
     raise StoredDataError(f"{path}: is no file of stored features (no {META_SUFFIX} beside it names it); "
                           "allowed are .npy, .pkl, _meta.json and .h5 files that clipreel wrote, and folders of them")

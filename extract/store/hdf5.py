@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 from ...errors import StoredDataError
 from ..features import Features
 from .base import Mark
-from .files import put_in_place, temporary_beside
-from .separate import features_of, mark_from_json, mark_to_json
+from .files import write_whole
+from .marks import NOT_A_MARK, features_of, mark_from_json, mark_to_json, names_arrays
 
 SUFFIX = ".h5"
 ATTRIBUTE = "clipreel"
@@ -25,26 +26,32 @@ class Hdf5:
     """Datasets `<feature type>`, `timestamps_ms`, `fps` at the root of `<key>.h5`."""
 
     def write(self, folder: Path, key: str, features: Features) -> None:
-        """Write the file whole. Raises OSError; then no file stands under the key."""
+        """Write the file whole. Raises OSError, or StoredDataError where another program's HDF5 file has its name; then
+        what stood there stands there still."""
         import h5py
 
         path = folder / f"{key}{SUFFIX}"
-        path.unlink(missing_ok=True)
-        temporary = temporary_beside(path)
-        try:
-            with h5py.File(temporary, "w", libver=LIBRARY_VERSIONS) as file:
-                write_group(file, key, features)
-            put_in_place(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if path.is_file() and h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                if ATTRIBUTE not in file.attrs:
+                    raise StoredDataError(f"{path}: is an HDF5 file of something else; move it, or give another "
+                                          "output_path")
+        # Made in memory: the library aborts without an OSError when the disk is full.
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w", libver=LIBRARY_VERSIONS) as file:
+            write_group(file, key, features)
+        write_whole(path, lambda stream: stream.write(buffer.getbuffer()))
 
     def mark(self, folder: Path, key: str) -> Mark | None:
         import h5py
 
+        path = folder / f"{key}{SUFFIX}"
+        if not path.is_file():
+            return None
         try:
-            with h5py.File(folder / f"{key}{SUFFIX}", "r") as file:
+            with h5py.File(path, "r") as file:
                 return mark_of_group(file)
-        except OSError:  # absent, or cut by a crash
+        except (OSError, RuntimeError):  # cut by a crash
             return None
 
     def read(self, folder: Path, key: str, *, verify: bool = False) -> Features:
@@ -54,7 +61,7 @@ class Hdf5:
         try:
             with h5py.File(path, "r") as file:
                 return read_group(file, str(path), verify=verify)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise StoredDataError(f"{path}: is not a whole HDF5 file ({error}); run the extraction again") from error
 
 
@@ -65,15 +72,18 @@ def write_group(group: Any, key: str, features: Features) -> None:
         group.create_dataset(name, data=array)
         contents[name] = {"size_bytes": array.nbytes, "sha256": _digest(array)}
     mark = mark_to_json(key, features, contents)
-    group.attrs[ATTRIBUTE] = json.dumps(mark, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(mark, sort_keys=True, ensure_ascii=False)
+    # backslashreplace: bytes of a path that are no UTF-8 become JSON's own escapes
+    group.attrs[ATTRIBUTE] = text.encode(errors="backslashreplace").decode()
 
 
 def mark_of_group(group: Any) -> Mark | None:
     """None where there is no mark of ours or a dataset is missing or of another size."""
     try:
         mark = mark_from_json(json.loads(group.attrs[ATTRIBUTE]))
-        whole = all(_nbytes(group[name]) == said["size_bytes"] for name, said in mark.contents.items())
-    except (KeyError, ValueError, TypeError):
+        whole = names_arrays(mark, set(mark.contents)) and all(
+            _nbytes(group[name]) == said["size_bytes"] for name, said in mark.contents.items())
+    except NOT_A_MARK:
         return None
     return mark if whole else None
 

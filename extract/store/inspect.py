@@ -14,7 +14,7 @@ from .find import find_stored
 def run(config: InspectConfig) -> int:
     """Print a block a video; 1 when something is damaged. Raises StoredDataError when nothing is there."""
     count, damaged = 0, 0
-    for video in find_stored(Path(config.path)):
+    for video in find_stored(Path(config.path).expanduser()):
         count += 1
         try:
             features = video.read(True)

@@ -19,7 +19,7 @@ def load_features(path: str | os.PathLike[str], key: str | None = None) -> Featu
 
     Raises: StoredDataError when there is none, several and no key, or what is there is damaged.
     """
-    found = [video for video in find_stored(Path(path)) if key is None or video.key == key]
+    found = [video for video in find_stored(Path(path).expanduser()) if key is None or video.key == key]
     if not found:
         raise StoredDataError(f"{path}: holds no features{f' with key {key!r}' if key is not None else ''}")
     if len(found) > 1:

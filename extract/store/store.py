@@ -19,12 +19,12 @@ class FeatureStore:
         self.folder, self.format = folder, FORMATS[format_name]
 
     def prepare(self) -> None:
-        """Make the folder and clear what killed runs left. Raises OSError where it cannot be written."""
+        """Make the folder and clear what killed runs left. Raises OSError where the folder cannot be written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_stale(self.folder)
         probe = self.folder / ".clipreel-write-test"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may have been quicker
 
     def write(self, key: str, features: Features) -> None:
         self.format.write(self.folder, key, features)
@@ -39,6 +39,12 @@ class FeatureStore:
 
     def mark(self, key: str) -> Mark | None:
         return self.format.mark(self.folder, key)
+
+    def occupant(self, key: str) -> Mark | None:
+        """Whose whole features writing this key would destroy: this format's, or those of the other format of separate
+        files, whose metadata has the same name."""
+        rivals = (HDF5,) if self.format is HDF5 else (self.format, NUMPY, PICKLE)
+        return next((mark for one in rivals if (mark := one.mark(self.folder, key)) is not None), None)
 
     def keys(self) -> list[str]:
         """The keys that are whole, sorted."""

@@ -33,11 +33,11 @@ def picture(kind: str, height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def reference(frame: np.ndarray, wanted: PreprocessSpec) -> np.ndarray:
-    """By the definition, with whole pictures and PIL alone, rows first: [S, S, 3]."""
+    """By the definition, with whole pictures and the installed PIL alone: [S, S, 3]."""
     size = wanted.image_size
     height, width = resized_height_width(frame.shape[0], frame.shape[1], wanted)
     resample = PIL_FILTERS[wanted.interpolation]
-    image = Image.fromarray(frame).resize((width, frame.shape[0]), resample).resize((width, height), resample)
+    image = Image.fromarray(frame).resize((width, height), resample)
     if wanted.crop == "pad":
         canvas = Image.new("RGB", (size, size))
         canvas.paste(image, ((size - width) // 2, (size - height) // 2))
@@ -60,7 +60,7 @@ def difference(frame: np.ndarray, wanted: PreprocessSpec) -> int:
 @example(1, 700, 64, "noise", "center", "bicubic", 0)
 @example(700, 1, 64, "noise", "pad", "bicubic", 0)
 @example(333, 449, 224, "black and white", "center", "bicubic", 0)
-@example(700, 90, 31, "black and white", "center", "bicubic", 0)  # Pillow 13 alone: 30 levels
+@example(700, 90, 31, "black and white", "center", "bicubic", 0)  # Pillow 13 takes its columns first: 30 levels
 @example(448, 448, 224, "black and white", "squash", "bicubic", 0)
 def test_within_one_grey_level_of_pil(height, width, size, kind, crop, interpolation, seed):
     wanted = spec(size, crop=crop, interpolation=interpolation)
