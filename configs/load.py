@@ -20,6 +20,7 @@ Schema = TypeVar("Schema")
 SHIPPED = Path(__file__).resolve().parent
 # Stands between the $ and the { of a file's `${` while OmegaConf reads it: a private character of Unicode.
 _NOT_INTERPOLATED = "$\ue000{"
+_YAML_NULLS = {"null", "Null", "NULL", "~"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _verbatim(text: str) -> str:
 
     pieces, position = [], 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        if isinstance(token, yaml.ScalarToken) and token.plain and token.value not in ("null", "~", "<<"):
+        if isinstance(token, yaml.ScalarToken) and token.plain and token.value not in _YAML_NULLS | {"<<"}:
             word = token.value.replace("'", "''").replace("\n", "\n\n")
             pieces += [text[position:token.start_mark.index], f"'{word}'"]
             position = token.end_mark.index

@@ -32,14 +32,14 @@ class Attempt:
     """The features of one job while they come in, from one index of it. Given up (and begun anew from a better
     index) when the packets turn out to have lied: what is still in flight then falls on deaf ears."""
 
-    def __init__(self, job: Job, index: VideoIndex, units: Units):
+    def __init__(self, job: Job, index: VideoIndex, units: Units, parts: int = 1):
         self.job, self.index, self.units = job, index, units
+        self._parts_left = parts
         self._features: np.ndarray | None = None
         self._came = np.zeros(len(units.frames), dtype=bool)
-        self._sent = 0
+        self._sent = self._received = 0
         self._lock = threading.Lock()
-        self._decoded = False
-        self._given_up = False
+        self.given_up = False
         self._claimed = False
         self._windows: dict[int, dict[int, torch.Tensor]] = defaultdict(dict)
         self._units_of: dict[int, list[int]] = defaultdict(list)
@@ -48,21 +48,21 @@ class Attempt:
                 self._units_of[place].append(unit)
 
     def complete_units(self, place: int, crop: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
-        """(unit, pixels) of every unit that this frame completes: [3, S, S], or [T, 3, S, S] for windows.
-        Called from one decode thread only."""
+        """(unit, pixels) of every unit that this frame completes: [3, S, S], or [T, 3, S, S] for windows."""
         import torch
 
         ready = []
-        for unit in self._units_of.pop(place, ()):
-            frames = self.units.frames[unit].tolist()
-            if len(frames) == 1:
-                ready.append((unit, crop))
-                continue
-            self._windows[unit][place] = crop
-            if len(self._windows[unit]) == len(set(frames)):
-                crops = self._windows.pop(unit)
-                ready.append((unit, torch.stack([crops[frame] for frame in frames])))
-        self._sent += len(ready)
+        with self._lock:
+            for unit in self._units_of.pop(place, ()):
+                frames = self.units.frames[unit].tolist()
+                if len(frames) == 1:
+                    ready.append((unit, crop))
+                    continue
+                self._windows[unit][place] = crop
+                if len(self._windows[unit]) == len(set(frames)):
+                    crops = self._windows.pop(unit)
+                    ready.append((unit, torch.stack([crops[frame] for frame in frames])))
+            self._sent += len(ready)
         return ready
 
     def add(self, unit: int, feature: np.ndarray) -> bool:
@@ -72,17 +72,20 @@ class Attempt:
                 self._features = np.empty((len(self._came), len(feature)), dtype=np.float32)
             self._features[unit] = feature
             self._came[unit] = True
+            self._received += 1
             return self._claim()
 
-    def end_of_decoding(self) -> bool:
-        """No frame comes any more; True when every feature is in already."""
+    def end_of_part(self) -> bool:
+        """A decode thread has sent all frames of its part; True when that was the last and every feature is in."""
         with self._lock:
-            self._decoded = True
+            self._parts_left -= 1
             return self._claim()
 
-    def give_up(self) -> None:
+    def give_up(self) -> bool:
+        """True for the first to do so."""
         with self._lock:
-            self._given_up = True
+            first, self.given_up = not self.given_up, True
+            return first
 
     def rows(self) -> tuple[np.ndarray, Units]:
         """float32 [n, dim] features and the units, rows without a frame (allow_truncated) left out.
@@ -96,7 +99,7 @@ class Attempt:
         return self._features[kept.rows], kept
 
     def _claim(self) -> bool:
-        if self._given_up or self._claimed or not self._decoded or int(self._came.sum()) < self._sent:
+        if self.given_up or self._claimed or self._parts_left or self._received < self._sent:
             return False
         self._claimed = True
         return True

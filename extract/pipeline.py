@@ -1,8 +1,8 @@
 """Decode threads -> one bounded queue of pixels -> a worker a device -> one writer. Nothing waits for what it does
 not need: batches fill across videos, a device takes the next batch when it is free, files are written behind.
 
-PyAV, the resize and torch release the GIL, so threads are enough here; `decode_video` is a function of one job that a
-pool of processes could call as well.
+PyAV, the resize and torch release the GIL, so threads are enough here. The decode pool's only ties to the rest are the
+callables it is given: a pool of processes can stand in its place.
 """
 
 from __future__ import annotations
@@ -12,40 +12,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import ClipreelError, DamagedVideoError, IndexMismatchError
-from .decode.registry import reader_for
+from ..errors import ClipreelError
+from .decode_pool import DecodePool
 from .extractor import Extractor
 from .job import Attempt, Job
-from .sampling import SamplingRequest, sample
-from .videos import VideoItem
+from .options import PipelineOptions
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger("clipreel")
-
-
-@dataclass(frozen=True)
-class PipelineOptions:
-    """How to run; of these only reader, fps and the request change the numbers."""
-
-    request: SamplingRequest
-    batch_size: int
-    workers: int
-    reader: str = "auto"
-    fps: float | None = None
-    allow_truncated: bool = False
-
-    def request_of(self, item: VideoItem) -> SamplingRequest:
-        """The run's request, inside the item's own segment where it has one."""
-        starts = [time for time in (self.request.start_seconds, item.start_seconds) if time is not None]
-        ends = [time for time in (self.request.end_seconds, item.end_seconds) if time is not None]
-        return replace(self.request, start_seconds=max(starts, default=None), end_seconds=min(ends, default=None))
 
 
 class Outcome(Protocol):
@@ -80,20 +61,24 @@ class Pipeline:
         self.tally = Tally()
         self._stop = threading.Event()
         self._crash: BaseException | None = None
-        self._jobs: Iterator[Job] = iter(())
-        self._jobs_lock, self._fill_lock, self._tally_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._fill_lock, self._tally_lock = threading.Lock(), threading.Lock()
         # Two batches a device lie ready; beyond that decoding waits, so memory does not grow with the videos.
         self._pixels: queue.Queue[tuple[Attempt, int, torch.Tensor] | None] = queue.Queue(
             max(16, 2 * options.batch_size * len(extractors)))
         self._finished: queue.Queue[tuple[Any, Exception | None] | None] = queue.Queue(64)
+        self._pool = DecodePool(
+            extractors[0], options, stopped=self._stop,
+            emit=lambda attempt, unit, pixels: self._put(self._pixels, (attempt, unit, pixels)),
+            finished=lambda attempt: self._put(self._finished, (attempt, None)),
+            failed=lambda job, error: self._put(self._finished, (job, error)))
 
     def run(self, jobs: Iterator[Job], tick: Callable[[], None]) -> None:
         """Do all jobs; `tick` is called a few times a second. On KeyboardInterrupt what is finished is still written,
         then it is raised again; an error that is no single video's fault is raised too."""
-        self._jobs = jobs
+        self._pool.feed(jobs)
         workers = [threading.Thread(target=self._guarded, args=(self._encode_batches, number, extractor), daemon=True)
                    for number, extractor in enumerate(self._extractors)]
-        decoders = [threading.Thread(target=self._guarded, args=(self._decode_jobs,), daemon=True)
+        decoders = [threading.Thread(target=self._guarded, args=(self._pool.work,), daemon=True)
                     for _ in range(self._options.workers)]
         writer = threading.Thread(target=self._guarded, args=(self._write,), daemon=True)
         for thread in [writer, *workers, *decoders]:
@@ -111,6 +96,7 @@ class Pipeline:
             self._join([*decoders, *workers], lambda: None)
             self._finished.put(None)
             self._join([writer], tick if not self._stop.is_set() else lambda: None)
+            self.tally.decode_seconds = self._pool.cpu_seconds
         if self._crash is not None:
             raise self._crash
 
@@ -137,51 +123,6 @@ class Pipeline:
             except queue.Full:
                 continue
         raise _Stopped
-
-    # decoding
-
-    def _decode_jobs(self) -> None:
-        while not self._stop.is_set():
-            with self._jobs_lock:
-                job = next(self._jobs, None)
-            if job is None:
-                return
-            try:
-                self._decode_video(job)
-            except (_Stopped, MemoryError):
-                raise
-            except Exception as error:
-                if not isinstance(error, (ClipreelError, OSError)):
-                    log.debug("unexpected error on %s", job.item.path, exc_info=True)
-                self._put(self._finished, (job, error))
-
-    def _decode_video(self, job: Job) -> None:
-        options, extractor = self._options, self._extractors[0]
-        reader = reader_for(job.item.path, options.reader, options.fps)
-        for by_decoding in (False, True):
-            began = time.thread_time()
-            index = reader.index(job.item.path, by_decoding=by_decoding)
-            units = extractor.units(sample(index, options.request_of(job.item)))
-            attempt = Attempt(job, index, units)
-            try:
-                for batch in reader.frames(index, units.wanted, allow_truncated=options.allow_truncated):
-                    crops = extractor.prepare(batch)
-                    for place, crop in zip(batch.frames.tolist(), crops, strict=True):
-                        for unit, pixels in attempt.complete_units(place, crop):
-                            self._put(self._pixels, (attempt, unit, pixels))
-            except IndexMismatchError:
-                attempt.give_up()
-                continue
-            except BaseException:
-                attempt.give_up()
-                raise
-            finally:
-                with self._tally_lock:
-                    self.tally.decode_seconds += time.thread_time() - began
-            if attempt.end_of_decoding():
-                self._put(self._finished, (attempt, None))
-            return
-        raise DamagedVideoError(f"{job.item.path}: frames that its packets promise do not decode")
 
     # encoding
 

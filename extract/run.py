@@ -21,7 +21,8 @@ from .devices import resolve_devices
 from .features import Features, Provenance, Settings, Source
 from .job import Attempt, Job
 from .keys import assign_keys
-from .pipeline import Pipeline, PipelineOptions
+from .options import PipelineOptions
+from .pipeline import Pipeline, Tally
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
 from .progress import Progress
@@ -58,13 +59,17 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
     for job in jobs:
         if job.key in outcome.skipped:
             outcome.show_stored(job)
-    progress = Progress(len(items), enabled=not quiet)
-    pipeline = Pipeline([EXTRACTORS[identity.feature_type](one) for one in encoders], options_of(config), outcome)
+    progress, tally = Progress(len(items), enabled=not quiet), Tally()
+
+    def tick() -> None:
+        progress.update(outcome.finished, tally.frames, outcome.video_seconds)
+
     try:
         if todo:
-            pipeline.run(iter(todo), lambda: progress.update(outcome.finished, pipeline.tally.frames,
-                                                             outcome.video_seconds))
-            progress.update(outcome.finished, pipeline.tally.frames, outcome.video_seconds)
+            pipeline = Pipeline([EXTRACTORS[identity.feature_type](one) for one in encoders], options_of(config), outcome)
+            tally = pipeline.tally
+            pipeline.run(iter(todo), tick)
+            tick()
     finally:
         progress.close()
         if store is not None:
@@ -72,9 +77,9 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
     features = _Stored(store, [*outcome.completed, *outcome.skipped]) if store is not None else outcome.held
     return Report([job.key for job in todo if job.key in outcome.completed], list(outcome.skipped), outcome.failures,
                   features, frames=outcome.rows, video_seconds=outcome.video_seconds,
-                  decode_seconds=pipeline.tally.decode_seconds, encode_seconds=pipeline.tally.encode_seconds,
-                  write_seconds=pipeline.tally.write_seconds, wall_seconds=time.monotonic() - began,
-                  batch_sizes=pipeline.tally.batch_sizes, probabilities=outcome.probabilities)
+                  decode_seconds=tally.decode_seconds, encode_seconds=tally.encode_seconds,
+                  write_seconds=tally.write_seconds, wall_seconds=time.monotonic() - began,
+                  batch_sizes=tally.batch_sizes, probabilities=outcome.probabilities)
 
 
 def videos_of(config: ExtractConfig) -> list[VideoItem]:

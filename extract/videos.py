@@ -211,7 +211,7 @@ def _read_csv(path: Path, text: str) -> Iterator[tuple[str, Change]]:
             metadata = {name: value for name, value in row.items() if name not in special}
             yield row[column].strip(), partial(_changed, identifier, start, end, metadata)
     except csv.Error as error:
-        raise ConfigError(f"{path}: line {rows.line_num} is no CSV ({error})") from error
+        raise ConfigError(f"{path}: is no CSV after line {rows.line_num} ({error})") from error
 
 
 def _changed(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
-_TOP_BOXES = {b"ftyp", b"moov", b"mdat", b"styp", b"free", b"skip", b"wide", b"pnot"}
+_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"styp", b"free", b"skip", b"wide", b"pnot"}
+_LATER_BOXES = _FIRST_BOXES | {b"moof", b"mfra", b"sidx", b"ssix", b"prft", b"emsg", b"meta", b"uuid", b"udta", b"PICT"}
 
 
 def missing_bytes(path: Path) -> int:
@@ -22,7 +23,7 @@ def missing_bytes(path: Path) -> int:
             end = _matroska_end(head)
         elif head[:4] == b"RIFF":
             end = _riff_end(file, size)
-        elif head[4:8] in _TOP_BOXES:
+        elif head[4:8] in _FIRST_BOXES:
             end = _boxes_end(file, size)
         else:
             end = None
@@ -72,7 +73,7 @@ def _boxes_end(file: BinaryIO, size: int) -> int | None:
             length = int.from_bytes(header[8:], "big")
         if length == 0:  # "to the end of the file"
             return size
-        if len(header) < 8 or length < 8 or not header[4:8].isascii():
+        if len(header) < 8 or length < 8 or header[4:8] not in _LATER_BOXES:
             return None  # what follows is no box: padding, or something appended
         end += length
     return end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class ImagesReader:
         pictures = pictures_in(path)
         if not pictures:
             raise EmptyVideoError(f"{path}: holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
-        height, width = _read(pictures[0]).shape[:2]
+        height, width = _first_readable(pictures).shape[:2]
         return VideoIndex(path, width, height, 1 / fps, Fraction(0), fps, np.arange(len(pictures), dtype=np.int64),
                           len(pictures), None)
 
@@ -57,6 +58,13 @@ def pictures_in(folder: Path) -> list[Path]:
         raise UnreadableVideoError(f"{folder}: cannot be read as a folder of pictures ({error.strerror})") from error
     return sorted(found, key=lambda path: ([(int(part), "") if part.isdecimal() else (0, part)
                                             for part in re.split(r"(\d+)", path.name)], path.name))
+
+
+def _first_readable(pictures: list[Path]) -> np.ndarray:
+    for path in pictures[:-1]:
+        with suppress(DamagedVideoError):
+            return _read(path)
+    return _read(pictures[-1])
 
 
 def _read(path: Path) -> np.ndarray:

@@ -60,3 +60,20 @@ def plan_decode(packets: PacketTable, wanted: np.ndarray) -> DecodePlan:
         continues = needs_previous
     # A GOP that directly follows a fully decoded one needs no restart, only a continued decode; restarting is as exact.
     return DecodePlan(actions, restarts)
+
+
+def split_by_gop(packets: PacketTable | None, wanted: np.ndarray, most: int) -> list[np.ndarray]:
+    """`wanted` in at most `most` runs of about equal work that never share a GOP; their plans together decode hardly
+    more than the plan of the whole. One run where packets are not known."""
+    if packets is None or most <= 1 or len(wanted) < 2:
+        return [wanted]
+    carriers = np.flatnonzero(packets.shows >= 0)
+    gop_of_packet = np.cumsum(packets.entry)
+    gop_of_frame = np.zeros(int(packets.shows.max()) + 1, dtype=np.int64)
+    gop_of_frame[packets.shows[carriers]] = gop_of_packet[carriers]
+    gops = gop_of_frame[wanted]
+    distinct = np.unique(gops)
+    # leading pictures stand before their GOP's entry in time, so GOPs of increasing frames may alternate at a border
+    run_of_gop = np.arange(len(distinct)) * min(most, len(distinct)) // len(distinct)
+    runs = run_of_gop[np.searchsorted(distinct, gops)]
+    return [wanted[runs == run] for run in range(int(runs.max()) + 1)]

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...errors import StoredDataError
 from ..features import Features
 from .base import Mark
-from .hdf5 import HDF5, SUFFIX, mark_of_group, read_group
+from .hdf5 import HDF5, SUFFIX, group_name, mark_of_group, read_group
 from .separate import META_SUFFIX, NUMPY, PICKLE, mark_of_file
 
 
@@ -48,18 +47,17 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
 
     try:
         with h5py.File(path, "r") as file:
-            names: Any = list(file)  # of str; of bytes where a name is no UTF-8
-            groups = [os.fsdecode(name) for name in names if isinstance(file.get(name), h5py.Group)]
-            marks = {name: mark_of_group(file[os.fsencode(name)]) for name in groups}
+            groups = [str(name) for name in file if isinstance(file.get(name), h5py.Group)]
+            marks = {name: mark_of_group(file[name]) for name in groups}
     except (OSError, RuntimeError):  # damaged: reading says so
         groups, marks = [], {}
     if not groups:
         key = path.name.removesuffix(SUFFIX)
         yield StoredVideo(key, path, str(path), HDF5.mark(path.parent, key),
                           lambda verify: HDF5.read(path.parent, key, verify=verify))
-    for name in groups:
-        yield StoredVideo(name, path, f"{path}:{name}", marks[name],
-                          lambda verify, name=name: _read_packed(path, name, verify))
+    for name, mark in marks.items():
+        key = mark.key if mark is not None and group_name(mark.key) == name else name
+        yield StoredVideo(key, path, f"{path}:{name}", mark, lambda verify, name=name: _read_packed(path, name, verify))
 
 
 def _read_packed(path: Path, name: str, verify: bool) -> Features:
@@ -67,7 +65,7 @@ def _read_packed(path: Path, name: str, verify: bool) -> Features:
 
     try:
         with h5py.File(path, "r") as file:
-            return read_group(file[os.fsencode(name)], f"{path}:{name}", verify=verify)
+            return read_group(file[name], f"{path}:{name}", verify=verify)
     except (OSError, RuntimeError) as error:
         raise StoredDataError(f"{path}:{name}: cannot be read ({error})") from error
 

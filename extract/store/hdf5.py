@@ -31,11 +31,8 @@ class Hdf5:
         import h5py
 
         path = folder / f"{key}{SUFFIX}"
-        if path.is_file() and h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
-                if ATTRIBUTE not in file.attrs:
-                    raise StoredDataError(f"{path}: is an HDF5 file of something else; move it, or give another "
-                                          "output_path")
+        if _is_of_others(path):
+            raise StoredDataError(f"{path}: is an HDF5 file of something else; move it, or give another output_path")
         # Made in memory: the library aborts without an OSError when the disk is full.
         buffer = io.BytesIO()
         with h5py.File(buffer, "w", libver=LIBRARY_VERSIONS) as file:
@@ -63,6 +60,21 @@ class Hdf5:
                 return read_group(file, str(path), verify=verify)
         except (OSError, RuntimeError) as error:
             raise StoredDataError(f"{path}: is not a whole HDF5 file ({error}); run the extraction again") from error
+
+
+def _is_of_others(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return ATTRIBUTE not in file.attrs
+    except (OSError, RuntimeError):  # absent, or cut by a crash
+        return False
+
+
+def group_name(key: str) -> str:
+    """Of a packed video: its key, with escapes for bytes that are no UTF-8 (HDF5 files can have them, h5py not)."""
+    return key.encode(errors="backslashreplace").decode()
 
 
 def write_group(group: Any, key: str, features: Features) -> None:

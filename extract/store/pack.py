@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from ...configs.schema import PackConfig
 from ...errors import ConfigError, StoredDataError
 from .files import put_in_place, temporary_beside
 from .find import StoredVideo, find_stored
-from .hdf5 import LIBRARY_VERSIONS, write_group
+from .hdf5 import LIBRARY_VERSIONS, group_name, write_group
 
 log = logging.getLogger("clipreel")
 
@@ -52,10 +51,9 @@ def _add(video: StoredVideo, file: Any, packed: dict[str, str], folder: Path) ->
     """A group for the video, unless the same features are in already (in another format, say)."""
     features = video.read(True)
     source, settings = features.provenance.source, features.provenance.settings
-    made_of = f"{settings.fingerprint}{source.content_id}"
-    if packed.setdefault(video.key, made_of) != made_of:
+    made_of, name = f"{settings.fingerprint}{source.content_id}", group_name(video.key)
+    if packed.setdefault(name, made_of) != made_of:
         raise StoredDataError(f"{video.place}: another video or other settings under the key {video.key!r} "
                               f"are below {folder} too; pack one folder of one model")
-    name = os.fsencode(video.key)
     if name not in file:
         write_group(file.create_group(name), video.key, features)

@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -91,11 +92,18 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+def _save_numpy(file: BinaryIO, array: np.ndarray) -> None:
+    # By way of memory: NumPy says of a full disk only how many items it wrote to a file, not why.
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    file.write(buffer.getbuffer())
+
+
 def _load_numpy(file: BinaryIO) -> np.ndarray:
     try:
         # not np.load, which opens archives too
         return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, TypeError, EOFError, SyntaxError, MemoryError, OverflowError) as error:
+    except (ValueError, TypeError, EOFError, SyntaxError, TokenError, MemoryError, OverflowError) as error:
         raise StoredDataError(f"{file.name}: is not a NumPy array file ({error})") from error
 
 
@@ -110,5 +118,5 @@ def _load_pickle(file: BinaryIO) -> np.ndarray:
     return array
 
 
-NUMPY = SeparateFiles(".npy", lambda file, array: np.lib.format.write_array(file, array, allow_pickle=False), _load_numpy)
+NUMPY = SeparateFiles(".npy", _save_numpy, _load_numpy)
 PICKLE = SeparateFiles(".pkl", lambda file, array: pickle.dump(array, file, protocol=4), _load_pickle)

@@ -9,7 +9,8 @@ from clipreel import extract_features
 from clipreel.extract.extractor import Units
 from clipreel.extract.framewise import FramewiseExtractor
 from clipreel.extract.job import Attempt, Job
-from clipreel.extract.pipeline import Pipeline, PipelineOptions
+from clipreel.extract.options import PipelineOptions
+from clipreel.extract.pipeline import Pipeline
 from clipreel.extract.sampling import SamplingRequest
 from clipreel.extract.videos import VideoItem
 from clipreel.tests.media import Recipe, plain_decode, read_code
@@ -200,9 +201,9 @@ def test_attempt_given_up_takes_nothing(zoo):
     units = Units(np.array([[0]]), np.array([0]), np.array([0.0]))
     attempt = Attempt(Job(0, "a", VideoItem(index.path, "a"), "0"), index, units)
     assert [unit for unit, _ in attempt.complete_units(0, torch.zeros(3, 2, 2))] == [0]
-    attempt.give_up()
+    assert attempt.give_up()
     assert not attempt.add(0, np.zeros(4))
-    assert not attempt.end_of_decoding()
+    assert not attempt.end_of_part()
 
 
 def test_right_frames_reach_the_encoder(tiny, zoo):

@@ -1,0 +1,26 @@
+"""How a pipeline is to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .sampling import SamplingRequest
+from .videos import VideoItem
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Of these only reader, fps and the request change the numbers."""
+
+    request: SamplingRequest
+    batch_size: int
+    workers: int
+    reader: str = "auto"
+    fps: float | None = None
+    allow_truncated: bool = False
+
+    def request_of(self, item: VideoItem) -> SamplingRequest:
+        """The run's request, inside the item's own segment where it has one."""
+        starts = [time for time in (self.request.start_seconds, item.start_seconds) if time is not None]
+        ends = [time for time in (self.request.end_seconds, item.end_seconds) if time is not None]
+        return replace(self.request, start_seconds=max(starts, default=None), end_seconds=min(ends, default=None))
