@@ -54,7 +54,9 @@ class Settings:
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
+        # What is not set is left out, so that a setting that comes in a later version stales nothing.
+        chosen = {name: value for name, value in self.flat().items() if value is not None}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

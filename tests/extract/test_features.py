@@ -18,7 +18,7 @@ PROVENANCE = Provenance(Source("/v/a.mp4", 9, "c" * 32, 96, 64, 3.0, 0.5, None),
     ((3, 4), (3,), (2, 2)), ((3, 4, 1), (3,), None),
 ])
 def test_arrays_that_do_not_fit_are_refused(features, times, intervals):
-    with pytest.raises(ValueError, match="features|intervals_ms"):
+    with pytest.raises(ValueError, match=r"features|intervals_ms"):
         Features(np.zeros(features), np.zeros(times), 25.0, PROVENANCE, np.zeros(intervals) if intervals else None)
 
 

@@ -43,7 +43,7 @@ def test_one_key_in_two_places(tmp_path, make_features):
         store = FeatureStore(tmp_path / folder, "save_numpy")
         store.prepare()
         store.write("a", make_features())
-    with pytest.raises(StoredDataError, match="one/a.*two/a.*or one file"):
+    with pytest.raises(StoredDataError, match=r"one/a.*two/a.*or one file"):
         load_features(tmp_path, "a")
 
 
