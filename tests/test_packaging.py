@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,12 @@ def test_main_py_says_when_another_clipreel_runs(checkout, installed, tmp_path):
     assert said.returncode == 0
     assert "usage:" in said.stdout
     assert f"note: this runs the clipreel installed from {installed / 'clipreel'}, not the checkout at {checkout}" in said.stderr
+
+
+def test_main_py_says_how_to_install(monkeypatch, capsys):
+    specification = spec_from_file_location("main_of_the_checkout", ROOT / "main.py")
+    assert specification is not None and specification.loader is not None
+    specification.loader.exec_module(main := module_from_spec(specification))
+    monkeypatch.setitem(sys.modules, "clipreel", None)  # as where it is not installed
+    assert main.main() == 2
+    assert f"pip install -e {ROOT}" in capsys.readouterr().err

@@ -37,7 +37,8 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
     _check_is_file(path)
     try:
         # "file:" and the absolute path: a name with a colon or a dash in front is still a name
-        container = av.open(f"file:{os.path.abspath(path)}", options={
+        # (and its title may be in any encoding)
+        container = av.open(f"file:{os.path.abspath(path)}", metadata_errors="replace", options={
             "protocol_whitelist": "file", "format_whitelist": _allowed_formats()})
     except OSError as error:  # some of FFmpeg's are these too
         raise UnreadableVideoError(f"{path}: cannot be read ({error.strerror or error})") from error

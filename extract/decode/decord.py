@@ -77,7 +77,7 @@ class DecordReader:
                     f"{index.path}: decord sees {count} frames where there are {len(index)}; "
                     "its frames cannot be matched to times: use reader=pyav")
             first = _to_display(child.next_frame(skip=0), index)
-            _check_first(first, index)
+            _check_first(first, index, allow_truncated)
             next_place = 1
             for place in wanted.tolist():
                 pixels = first if place == 0 else _to_display(child.next_frame(skip=place - next_place), index)
@@ -171,13 +171,13 @@ def _weakness(index: VideoIndex) -> str | None:
     return None
 
 
-def _check_first(pixels: np.ndarray, index: VideoIndex) -> None:
-    """decord's first frame against ours: a wrong seek or stream shows here."""
-    for batch in PyavReader().frames(index, np.zeros(1, np.int64)):
-        ours = batch.pixels[0]
-        if ours.shape != pixels.shape or np.abs(ours.astype(np.int16) - pixels).mean() > _OTHER_PICTURE:
-            raise UnreadableVideoError(f"{index.path}: decord's first frame is not the video's first frame: "
-                                       "use reader=pyav")
+def _check_first(pixels: np.ndarray, index: VideoIndex, allow_truncated: bool) -> None:
+    """decord's first frame against ours: a wrong start or stream shows here."""
+    ours = next(PyavReader().frames(index, np.zeros(1, np.int64), allow_truncated=allow_truncated), None)
+    if (ours is None or ours.pixels[0].shape != pixels.shape
+            or np.abs(ours.pixels[0].astype(np.int16) - pixels).mean() > _OTHER_PICTURE):
+        raise UnreadableVideoError(f"{index.path}: decord's first frame is not the video's first frame: "
+                                   "use reader=pyav")
 
 
 def _to_display(pixels: np.ndarray, index: VideoIndex) -> np.ndarray:

@@ -125,7 +125,9 @@ def _build(path: Path, container: av.container.InputContainer, stream: av.video.
     fps = _true_rate(fps, pts, last, time_base)
     assert scan.first_picture is not None
     height, width = scan.first_picture.shape[:2]
-    start = _start_seconds(container, stream, time_base) if trusted else pts[0].item() * time_base
+    # a raw stream has no timeline: it begins with its first frame, as do times that we gave ourselves
+    timeline = trusted and container.start_time is not None
+    start = _start_seconds(container, stream, time_base) if timeline else pts[0].item() * time_base
     damage = scan.damage or _early_end(missing, container, float((int(pts[-1]) + 2 * last) * time_base - start))
     return VideoIndex(path, width, height, time_base, start, fps, pts, int(pts[-1]) + last, packets, damage)
 
@@ -202,9 +204,7 @@ def _last_duration(scan: _Scan, last_pts: int) -> int:
 
 def _start_seconds(container: av.container.InputContainer, stream: av.video.stream.VideoStream,
                    time_base: Fraction) -> Fraction:
-    if container.start_time is None:
-        return Fraction(0)
-    start = Fraction(container.start_time, 1_000_000)
+    start = Fraction(container.start_time or 0, 1_000_000)
     if stream.start_time is not None and abs(stream.start_time * time_base - start) < Fraction(1, 1_000_000):
         return stream.start_time * time_base  # the container's figure is rounded to microseconds
     return start

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ...errors import ConfigError
 from .base import FrameReader
 from .decord import DecordReader
 from .images import ImagesReader
@@ -14,7 +16,9 @@ from .pyav import PyavReader
 def reader_for(path: Path, name: str, fps: float | None = None) -> FrameReader:
     """The reader for a video: `auto` is images for a folder, else pyav. `fps` is for folders of pictures."""
     if name == "auto":
-        name = "images" if path.is_dir() else "pyav"
+        name = "images" if os.path.isdir(path) else "pyav"
+    if name not in READERS:
+        raise ConfigError(f"reader={name}: allowed are auto, {', '.join(READERS)}")
     return READERS[name](fps)
 
 

@@ -110,6 +110,15 @@ def test_lists_of_other_files_are_refused_and_their_targets_not_opened(name: str
     refusal(tmp_path / name)
 
 
+def test_a_title_in_an_old_encoding_is_no_reason_to_refuse(zoo: Zoo, tmp_path: Path) -> None:
+    path = tmp_path / "old.mkv"
+    data = zoo("h264.mkv").read_bytes()
+    assert b"DURATION" in data
+    path.write_bytes(data.replace(b"DURATION", b"D\xdcRATION"))
+    with open_container(path) as container:
+        assert video_stream(container, path).width == 96
+
+
 def test_the_film_is_taken_not_its_cover_nor_the_largest(zoo: Zoo) -> None:
     for name in ("cover.mp4", "two_videos.mp4"):
         with open_container(zoo(name)) as container:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clipreel.errors import EmptyVideoError
+from clipreel.errors import EmptyVideoError, IndexMismatchError
 from clipreel.extract.decode import index as index_module
 from clipreel.extract.decode.index import index_video
 from clipreel.extract.decode.pyav import PyavReader
@@ -112,6 +112,29 @@ def test_a_recording_that_begins_inside_a_gop(zoo: Zoo, tmp_path: Path) -> None:
     path = tmp_path / "part.ts"
     path.write_bytes(data[: 188 * 3] + data[188 * 12:])  # tables, then from amidst the first GOP
     assert codes(path) == [read_code(rgb) for _, rgb in plain_decode(path)]
+
+
+@pytest.mark.parametrize(("name", "recipe"), [
+    ("raw.m2v", Recipe("mpeg2video", {"bf": "2"})), ("raw.hevc", Recipe("libx265", {"x265-params": "log-level=none"})),
+    ("raw.mjpeg", Recipe("mjpeg", pixels="yuvj420p")), ("raw.obu", Recipe("libsvtav1", {"preset": "12"})),
+    ("clip.flv", Recipe()), ("clip.wmv", Recipe("wmv2")), ("clip.mpg", Recipe("mpeg1video", {"bf": "2"})),
+    ("clip.mxf", Recipe("mpeg2video", {"bf": "2"})), ("clip.nut", Recipe()), ("clip.ivf", Recipe("libvpx")),
+    ("clip.y4m", Recipe("wrapped_avframe")), ("clip.mov", Recipe("prores_ks", pixels="yuv422p10le")),
+])
+def test_other_containers_and_raw_streams_begin_at_zero(name: str, recipe: Recipe, tmp_path: Path) -> None:
+    recipe.write(tmp_path / name)
+    index = index_video(tmp_path / name)
+    assert index.times_ms(index.pts) == pytest.approx([40 * number for number in range(36)], abs=0.02)
+    assert codes(tmp_path / name) == list(range(36))
+
+
+def test_packets_without_reordered_times_are_found_out(tmp_path: Path) -> None:
+    """MXF keeps one time a picture, in the order of decoding."""
+    Recipe().write(tmp_path / "clip.mxf")
+    with pytest.raises(IndexMismatchError, match="against the order of their times"):
+        codes(tmp_path / "clip.mxf")
+    index = index_video(tmp_path / "clip.mxf", by_decoding=True)
+    assert index.times_ms(index.pts).tolist() == [40 * number for number in range(36)]
 
 
 def test_joined_transport_streams_lose_no_frame(zoo: Zoo, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The contract of readers, over every reader of the registry and every clip of the zoo."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clipreel.errors import DamagedVideoError, IndexMismatchError, UnreadableVideoError, VideoError
+from clipreel.errors import ConfigError, DamagedVideoError, IndexMismatchError, UnreadableVideoError, VideoError
 from clipreel.extract.decode.base import FrameReader
 from clipreel.extract.decode.registry import READERS, reader_for
 from clipreel.extract.frames import FrameBatch, VideoIndex
@@ -111,8 +112,30 @@ def test_a_hole_is_damage_where_it_is_needed_and_only_there(name: str, zoo: Zoo)
         read(reader, index, everything)
     kept = read(reader, index, everything, allow_truncated=True)
     assert [read_code(kept[place]) for place in everything[-12:]] == list(range(24, 36))
+    assert name.endswith(".ts") or "breaks inside" in (reader.index(zoo(name), by_decoding=True).damage or "")
     behind = everything[-6:]
     assert [read_code(pixels) for pixels in read(reader, index, behind).values()] == list(range(30, 36))
+
+
+FUZZED = ("h264.mp4", "h264.mkv", "h264.ts", "h264.avi", "raw.h264", "hevc.mp4", "vp9.webm", "av1.mp4", "mpeg2.ts",
+          "edit_list.mp4", "fragmented.mp4", "palette.gif")
+
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_any_damage_is_an_error_of_this_video_or_none(name: str, zoo: Zoo, tmp_path: Path) -> None:
+    random, whole, path = np.random.default_rng(3), zoo(name).read_bytes(), tmp_path / name
+    reader = READERS["pyav"](None)
+    for seed in range(20):
+        data = np.frombuffer(whole, np.uint8).copy()
+        places = random.integers(0, len(data) if seed % 2 else 600, (1, 5, 50)[seed % 3])
+        data[places] = random.integers(0, 256, len(places))
+        at = int(random.integers(0, len(data)))
+        hole = int(random.integers(1, 2000)) if seed % 4 == 3 else 0
+        path.write_bytes(data[:at].tobytes() + data[at + hole:].tobytes())
+        for allow_truncated in (False, True):
+            with suppress(VideoError):
+                index = reader.index(path)
+                read(reader, index, list(range(0, len(index), 5)), allow_truncated=allow_truncated)
 
 
 def test_packets_that_promise_too_much_are_found_out(zoo: Zoo) -> None:
@@ -143,6 +166,11 @@ def test_the_images_reader_keeps_the_contract(tmp_path: Path) -> None:
     pictures = read(reader, index, [0, 2, 10, 11])
     assert [read_code(pixels) for pixels in pictures.values()] == [0, 2, 10, 11]
     assert read(reader, index, []) == {}
+
+
+def test_a_reader_that_there_is_not(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="reader=opencv: allowed are auto, pyav, decord, images"):
+        reader_for(tmp_path, "opencv")
 
 
 def test_auto_takes_pyav_for_files_and_images_for_folders(zoo: Zoo, tmp_path: Path) -> None:

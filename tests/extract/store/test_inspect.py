@@ -12,9 +12,10 @@ def test_says_what_is_there(tmp_path, make_features, capsys, name):
     store.write("odd\udcff", make_features(fps=float("nan"), windows=True, dtype="float16"))
     assert cli.main(["inspect", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    for part in ("a b\n", "clip [3, 4] float32", "timestamps_ms [3] float64", "fps [] float64", "fps 25, times 0.000 to 666.667 ms",
-                 "/videos/a b.mp4 (96x64, 3.000 s, 1234 bytes", "model_name=tiny", "extraction_fps=1.0", "f" * 64, "clipreel 0.1.0",
-                 "digests verified", "label: cat", "clip [3, 4] float16", "intervals_ms [3, 2] float64", "fps nan", "2 videos, 0 damaged"):
+    for part in ("a b\n", "clip [3, 4] float32", "timestamps_ms [3] float64", "fps [] float64", "clipreel 0.1.0",
+                 "fps 25, times 0.000 to 666.667 ms", "/videos/a b.mp4 (96x64, 3.000 s, 1234 bytes", "model_name=tiny",
+                 "extraction_fps=1.0", "f" * 64, "digests verified", "label: cat", "clip [3, 4] float16",
+                 "intervals_ms [3, 2] float64", "fps nan", "2 videos, 0 damaged"):
         assert part in text, part
 
 
