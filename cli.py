@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             log.error("error: %s", error)
             return 1
         except KeyboardInterrupt:
-            log.error("interrupted")
+            log.error("interrupted; what is finished is kept, the same command goes on from there")
             return 130
         except BrokenPipeError:
             # The reader of our output (head, say) has enough. Python would complain once more at exit.

@@ -21,10 +21,11 @@ def key(default: Any, meaning: str, *, positional: bool = False, texts_file: boo
 class EncoderConfig:
     """What makes an encoder; everything here changes the numbers that come out."""
 
-    feature_type: str = key("clip", "which family of models: clip (OpenAI's) or open_clip")
+    feature_type: str = key("clip", "which family of models: clip (OpenAI's), open_clip or viclip")
     model_name: str = key("ViT-B/32", "clip: RN50 … ViT-L/14@336px, tiny (the demonstration model) or custom; "
-                                      "open_clip: an architecture, hf-hub:org/repo or local-dir:/path")
-    checkpoint: str | None = key(None, "weights from this file (clip: with model_name=custom)")
+                                      "open_clip: an architecture, hf-hub:org/repo or local-dir:/path; "
+                                      "viclip: ViCLIP-L, ViCLIP-B or custom")
+    checkpoint: str | None = key(None, "weights from this file (clip: with model_name=custom; viclip: also hf-hub:org/repo)")
     pretrained: str | None = key(None, "open_clip's tag, such as laion2b_s34b_b79k, or a weight file")
     precision: Literal["auto", "float32", "float16", "bfloat16"] = key(
         "auto", "arithmetic of the network; auto is float32 on the CPU, float16 on CUDA")
@@ -32,6 +33,9 @@ class EncoderConfig:
         None, "how a frame becomes a square; null is the way the model was trained (clip: center)")
     preprocess: Literal["tensor", "pil"] = key(
         "tensor", "tensor: fast, at most one grey level from PIL; pil: PIL itself")
+    recipe: Literal["demo", "train"] | None = key(
+        None, "viclip: which frames it sees and how they are resized; train: the middles of equal parts, bicubic; demo: as "
+              "the original demonstration, every so many from the first, OpenCV's bilinear; null: train")
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,12 @@ class ExtractConfig:
     extraction_total: int | None = key(None, "take exactly this many frames, at the middles of equal parts")
     sampling: Literal["played_at", "video_features"] = key(
         "played_at", "played_at: the frame on screen at each instant; video_features: what ffmpeg's fps filter picks")
+    window_seconds: float | None = key(
+        None, "viclip: a feature for every so many seconds; null: one for the whole video")
+    stride_seconds: float | None = key(None, "viclip: seconds from one window's start to the next; null: window_seconds")
     start: float | None = key(None, "seconds: take frames from here (inclusive)")
     end: float | None = key(None, "seconds: take frames up to here (exclusive)")
-    batch_size: int = key(1, "frames a forward pass, filled across videos")
+    batch_size: int = key(1, "frames (viclip: windows) a forward pass, filled across videos")
     device_ids: tuple[str, ...] | None = key(
         None, "CUDA devices such as 0 or [0, 2], or cpu, or [cpu, cpu]; null: every CUDA device, else the CPU")
     device: str | None = key(None, "the same for one device in torch's words: cuda:0, cpu")
@@ -75,6 +82,10 @@ class ExtractConfig:
     def __post_init__(self):
         _positive("extraction_fps", self.extraction_fps, "a number above 0, or null for every frame")
         _positive("extraction_total", self.extraction_total, "a whole number above 0, or null")
+        _positive("window_seconds", self.window_seconds, "a number of seconds above 0, or null for the whole video")
+        _positive("stride_seconds", self.stride_seconds, "a number of seconds above 0, or null for window_seconds")
+        if self.stride_seconds is not None and self.window_seconds is None:
+            raise ConfigError(f"stride_seconds={self.stride_seconds:g} needs window_seconds: how long each window is")
         _positive("batch_size", self.batch_size, "a whole number above 0")
         _positive("workers", self.workers, "a whole number above 0, or null for one a core")
         _positive("fps", self.fps, "a number above 0")

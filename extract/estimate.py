@@ -11,6 +11,7 @@ from ..errors import VideoError
 from ..models.registry import load_encoder
 from .decode.registry import reader_for
 from .devices import resolve_devices
+from .registry import check_windows, make_extractor
 from .run import options_of, videos_of
 from .sampling import sample
 from .videos import VideoItem
@@ -22,12 +23,14 @@ def run(config: ExtractConfig) -> int:
     """Print counts, hours and disk; 1 when some video cannot be indexed."""
     items, options = videos_of(config), options_of(config)
     devices = resolve_devices(config.device_ids, config.device)
-    dim = load_encoder(**asdict(config.encoder), device=devices[0]).dim
+    check_windows(config.encoder.feature_type, config.window_seconds)
+    encoder = load_encoder(**asdict(config.encoder), device=devices[0])
+    extractor, dim = make_extractor(encoder, config.window_seconds, config.stride_seconds), encoder.dim
 
     def measure(item: VideoItem) -> tuple[int, float] | str:
         try:
             index = reader_for(item.path, options.reader, options.fps).index(item.path)
-            return len(sample(index, options.request_of(item))), index.duration_seconds
+            return len(extractor.units(sample(index, options.request_of(item))).rows), index.duration_seconds
         except VideoError as error:
             return str(error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
@@ -46,6 +46,8 @@ class Settings:
     reader: str
     dtype: str
     normalize: bool
+    window_seconds: float | None = None  # of windows of frames; None: the whole video is one
+    stride_seconds: float | None = None
 
     def flat(self) -> dict[str, Any]:
         """key -> value under the command line's names."""
@@ -71,13 +73,14 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Frame-wise features of one video. `timestamps_ms`: true presentation times on the file's timeline."""
+    """The features of one video. `timestamps_ms`: true presentation times on the file's timeline, of each row's frame or
+    of its window's first."""
 
     features: np.ndarray  # float32 or float16 [n, dim]
     timestamps_ms: np.ndarray  # float64 [n]
     fps: float  # the source's own; NaN when the file does not say
     provenance: Provenance
-    intervals_ms: np.ndarray | None = None  # float64 [n, 2], for windows of frames
+    intervals_ms: np.ndarray | None = None  # float64 [n, 2], half open, for windows of frames
 
     def __post_init__(self):
         if self.features.ndim != 2 or not len(self.features):
@@ -116,14 +119,17 @@ def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
 def provenance_from_json(content: dict[str, Any]) -> Provenance:
     """The inverse of `provenance_to_json`. Raises KeyError, TypeError or AttributeError when the content is not ours."""
     values = dict(content["settings"])
-    encoder = _made(EncoderIdentity, {name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__})
+    encoder = _made(EncoderIdentity, {name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__ if name in values})
     metadata = {str(name): str(value) for name, value in content["metadata"].items()}
     return Provenance(_made(Source, content["source"]), _made(Settings, {"encoder": encoder, **values}),
                       str(content["clipreel_version"]), metadata)
 
 
 def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+    later = {one.name for one in fields(kind) if one.default is not MISSING}  # features of an older version lack them
     for name, hint in _hints(kind).items():
+        if name in later and name not in values:
+            continue
         value = values[name]
         if not (isinstance(value, hint) or (isinstance(value, int) and isinstance(1.0, hint))):
             raise TypeError(f"{name}={value!r} is no {hint}")

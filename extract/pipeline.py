@@ -185,6 +185,8 @@ class Pipeline:
             if error is None:
                 try:
                     self._outcome.done(subject)
+                except BrokenPipeError:
+                    raise  # nobody reads what is printed: no video's fault
                 except (OSError, ClipreelError) as problem:
                     error = problem
             if error is not None:

@@ -26,7 +26,7 @@ from .pipeline import Pipeline, Tally
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
 from .progress import Progress
-from .registry import EXTRACTORS
+from .registry import check_windows, make_extractor
 from .report import Failure, Report
 from .sampling import SamplingRequest
 from .store.files import write_whole
@@ -46,6 +46,7 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
     items = videos_of(config)
     devices = [str(encoder.device)] if encoder is not None else resolve_devices(config.device_ids, config.device)
     identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])
+    check_windows(identity.feature_type, config.window_seconds)
     store = _store(config, identity)
     outcome = _Outcome(config, identity, store, quiet=quiet)
     jobs = outcome.plan(items)
@@ -66,14 +67,15 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
 
     try:
         if todo:
-            pipeline = Pipeline([EXTRACTORS[identity.feature_type](one) for one in encoders], options_of(config), outcome)
+            extractors = [make_extractor(one, config.window_seconds, config.stride_seconds) for one in encoders]
+            pipeline = Pipeline(extractors, options_of(config), outcome)
             tally = pipeline.tally
             pipeline.run(iter(todo), tick)
             tick()
     finally:
         progress.close()
         if store is not None:
-            _write_failures(Path(config.output_path), outcome.failures)
+            _write_failures(Path(config.output_path).expanduser(), outcome.failures)
     features = _Stored(store, [*outcome.completed, *outcome.skipped]) if store is not None else outcome.held
     return Report([job.key for job in todo if job.key in outcome.completed], list(outcome.skipped), outcome.failures,
                   features, frames=outcome.rows, video_seconds=outcome.video_seconds,
@@ -84,7 +86,7 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
 
 def videos_of(config: ExtractConfig) -> list[VideoItem]:
     """The videos the config names. Raises InputError when there is none."""
-    failed = _last_failures(Path(config.output_path)) if config.retry_failed else None
+    failed = _last_failures(Path(config.output_path).expanduser()) if config.retry_failed else None
     if config.file_with_video_paths:
         items = read_list(config.file_with_video_paths)
     elif failed is not None and not config.video_paths:
@@ -104,7 +106,7 @@ def options_of(config: ExtractConfig) -> PipelineOptions:
 
 
 def output_folder(config: ExtractConfig, identity: EncoderIdentity) -> Path:
-    return Path(config.output_path) / identity.feature_type / identity.model_name.replace("/", "_")
+    return Path(config.output_path).expanduser() / identity.feature_type / identity.model_name.replace("/", "_")
 
 
 def _store(config: ExtractConfig, identity: EncoderIdentity) -> FeatureStore | None:
@@ -146,7 +148,7 @@ class _Outcome:
         marks = {}
 
         def stored_owner(key: str) -> str | None:
-            marks[key] = self.store.mark(key) if self.store is not None else None
+            marks[key] = self.store.occupant(key) if self.store is not None else None
             return marks[key].provenance.source.content_id if marks[key] is not None else None
 
         jobs = []
@@ -154,7 +156,8 @@ class _Outcome:
             mark = marks.get(job.key)
             if mark is not None and not self.config.overwrite and self.store is not None:
                 refuse_other_settings(job.key, mark, self._settings(job.item), self.store.folder)
-                self.skipped[job.key] = None
+                if self.store.mark(job.key) is not None:  # and not only in the other format of separate files
+                    self.skipped[job.key] = None
             jobs.append(job)
         numbers = {job.number for job in jobs}
         for number in range(len(items)):
@@ -221,7 +224,8 @@ class _Outcome:
         config, pictures = self.config, item.path.is_dir()
         reader = config.reader if config.reader != "auto" else "images" if pictures else "pyav"
         return Settings(self.identity, config.sampling, config.extraction_fps, config.extraction_total, config.start,
-                        config.end, config.fps if pictures else None, reader, config.dtype, config.normalize)
+                        config.end, config.fps if pictures else None, reader, config.dtype, config.normalize,
+                        config.window_seconds, config.stride_seconds or config.window_seconds)
 
     def _features(self, attempt: Attempt) -> Features:
         values, units = attempt.rows()
@@ -256,7 +260,7 @@ class _Stored(Mapping[str, Features]):
 def _write_failures(folder: Path, failures: list[Failure]) -> None:
     lines = "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures)
     try:
-        write_whole(folder / FAILURES, lambda file: file.write(lines.encode()))
+        write_whole(folder / FAILURES, lambda file: file.write(lines.encode(errors="backslashreplace")))
     except OSError as error:  # a full disk: the report says all the same what failed
         log.error("%s could not be written (%s)", folder / FAILURES, error.strerror)
 

@@ -34,6 +34,8 @@ class Samples:
 
     frames: np.ndarray  # int64 [n], places in presentation order, never decreasing
     timestamps_ms: np.ndarray  # float64 [n]
+    begin_ms: float  # the stretch of video that the rows stand for, in the clock of the times
+    end_ms: float
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -62,7 +64,7 @@ def sample(index: VideoIndex, request: SamplingRequest) -> Samples:
     span = _span(index, request)
     if request.fps is None and request.total is None:
         frames = np.arange(span.first, span.last, dtype=np.int64)
-        return Samples(frames, index.times_ms(index.pts[frames]))
+        return Samples(frames, index.times_ms(index.pts[frames]), *_stretch_ms(index, span))
     return RULES[request.rule](index, request, span)
 
 
@@ -112,7 +114,7 @@ def _played_at(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samp
     offset, stride = first_tick.numerator * step.denominator, step.numerator * first_tick.denominator
     ticks = np.array([(offset + k * stride) // divisor for k in range(count)], dtype=np.int64)
     frames = np.maximum(np.searchsorted(index.pts, ticks, side="right") - 1, 0).astype(np.int64)
-    return Samples(frames, index.times_ms(index.pts[frames]))
+    return Samples(frames, index.times_ms(index.pts[frames]), *_stretch_ms(index, span))
 
 
 def _video_features(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samples:
@@ -127,7 +129,12 @@ def _video_features(index: VideoIndex, request: SamplingRequest, span: _Span) ->
     ticks = np.array([math.ceil(span.begin + (k + Fraction(1, 2)) / (fps * index.time_base)) for k in range(count)],
                      dtype=np.int64)
     frames = np.clip(np.searchsorted(index.pts, ticks, side="left") - 1, span.first, span.last - 1).astype(np.int64)
-    return Samples(frames, np.array([float(k * 1000 / fps) for k in range(count)]))
+    return Samples(frames, np.array([float(k * 1000 / fps) for k in range(count)]), 0.0, float(1000 * duration))
+
+
+def _stretch_ms(index: VideoIndex, span: _Span) -> tuple[float, float]:
+    begin, end = (float(1000 * (tick * index.time_base - index.start_seconds)) for tick in (span.begin, span.end))
+    return begin, end
 
 
 def _on_screen(index: VideoIndex, tick: Fraction) -> int:

@@ -126,7 +126,7 @@ def _expand(name: str, list_folder: Path | None) -> Iterator[VideoItem]:
     else:
         found = [item for match in sorted(glob.iglob(str(path), recursive=True)) for item in _of_match(path, Path(match))]
     if not found:
-        raise InputError(f"{name}: no video there; looked for files with {', '.join(sorted(VIDEO_SUFFIXES))}, "
+        raise InputError(f"{name}: no video in it; looked for files with {', '.join(sorted(VIDEO_SUFFIXES))}, "
                          "and folders of pictures only")
     yield from found
 

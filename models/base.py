@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 Crop = Literal["center", "squash", "pad"]
 PreprocessBackend = Literal["tensor", "pil"]
+RecipeName = Literal["demo", "train"]
 
 
 @dataclass(frozen=True)
 class EncoderIdentity:
     """Everything about an encoder that changes its numbers; part of every stored feature's provenance.
 
-    `precision` is resolved (never "auto"), `crop` is the one really used (never None).
+    `precision` is resolved (never "auto"), `crop` and `recipe` are the ones really used; `recipe` is None where the
+    encoder has none.
     """
 
     feature_type: str
@@ -28,6 +31,7 @@ class EncoderIdentity:
     precision: str
     crop: str
     preprocess: str
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class PreprocessSpec:
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    interpolation: Literal["bicubic", "bilinear", "opencv_bilinear"] = "bicubic"
     crop: Crop = "center"
     backend: PreprocessBackend = "tensor"
 
@@ -65,15 +69,27 @@ class Encoder(FrameEncoder, TextEncoder, Protocol):
     """Both towers, as every CLIP has them."""
 
 
+class WindowEncoder(Encoder, Protocol):
+    """Encodes windows of frames: `encode` takes uint8 RGB [n, num_frames, 3, S, S], a feature a window.
+
+    `choose_frames`: which of `count` frames in presentation order a window of them is seen by, int64 [num_frames],
+    never decreasing; raises ValueError for no frame.
+    """
+
+    num_frames: int
+
+    def choose_frames(self, count: int) -> np.ndarray: ...
+
+
 class EncoderFamily(Protocol):
     """A feature type's own module: `identify` must not load the network (a rerun with nothing to do stays cheap)."""
 
     def identify(
         self, model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision,
-        crop: Crop | None, preprocess: PreprocessBackend, device: str,
+        crop: Crop | None, preprocess: PreprocessBackend, recipe: RecipeName | None, device: str,
     ) -> EncoderIdentity: ...
 
     def load(
         self, model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision,
-        crop: Crop | None, preprocess: PreprocessBackend, device: str,
+        crop: Crop | None, preprocess: PreprocessBackend, recipe: RecipeName | None, device: str,
     ) -> Encoder: ...

@@ -8,6 +8,7 @@ from PIL import Image
 from torch.nn import functional
 
 from .base import PreprocessSpec
+from .opencv_resize import resize_as_opencv
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -72,6 +73,8 @@ def _crop_offset(length: int, size: int) -> int:
 
 def _resize(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:
     """[n, h, w, 3] -> [n, 3, height, width]."""
+    if spec.interpolation == "opencv_bilinear":
+        return torch.from_numpy(resize_as_opencv(frames, height, width)).permute(0, 3, 1, 2)
     # torch's byte kernel is eight times as fast as PIL but holds its filter in 16 bits, so its first pass is now and
     # then off by one. The second pass hands that on times its middle weight: under a half when it shrinks by two or
     # more (one level in all), near one otherwise (two levels seen). There, on small frames, PIL itself is cheap.

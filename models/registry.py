@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import get_args
 
 from ..errors import ConfigError
-from .base import Crop, Encoder, EncoderFamily, EncoderIdentity, Precision, PreprocessBackend
+from .base import Crop, Encoder, EncoderFamily, EncoderIdentity, Precision, PreprocessBackend, RecipeName
 from .names import did_you_mean
 
 
 def load_encoder(
     feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
     precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",
-    device: str | None = None,
+    recipe: RecipeName | None = None, device: str | None = None,
 ) -> Encoder:
     """A network with its weights, preprocessing, precision and device.
 
@@ -25,6 +25,7 @@ def load_encoder(
         precision: "auto" is float16 on CUDA, float32 elsewhere.
         crop: None is the model's own.
         preprocess: "tensor" is fast and within one grey level of "pil".
+        recipe: viclip's way from a video to frames and pixels; None is the family's default.
         device: None is the first CUDA device, or the CPU where there is none.
 
     Raises:
@@ -32,21 +33,21 @@ def load_encoder(
         WeightsError: the weights cannot be had, read, or do not fit.
     """
     family = _family(feature_type)
-    _check_choices(precision, crop, preprocess)
+    _check_choices(precision, crop, preprocess, recipe)
     return family.load(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
-                       preprocess=preprocess, device=_present_device(device))
+                       preprocess=preprocess, recipe=recipe, device=_present_device(device))
 
 
 def identify(
     feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
     precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",
-    device: str | None = None,
+    recipe: RecipeName | None = None, device: str | None = None,
 ) -> EncoderIdentity:
     """What `load_encoder` with the same arguments will call itself; loads no network, but may hash or fetch weights."""
     family = _family(feature_type)
-    _check_choices(precision, crop, preprocess)
+    _check_choices(precision, crop, preprocess, recipe)
     return family.identify(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
-                           preprocess=preprocess, device=_present_device(device))
+                           preprocess=preprocess, recipe=recipe, device=_present_device(device))
 
 
 def _family(feature_type: str) -> EncoderFamily:
@@ -56,11 +57,12 @@ def _family(feature_type: str) -> EncoderFamily:
     return ENCODERS[feature_type]()
 
 
-def _check_choices(precision: str, crop: str | None, preprocess: str) -> None:
+def _check_choices(precision: str, crop: str | None, preprocess: str, recipe: str | None) -> None:
     for key, value, allowed in (
         ("precision", precision, get_args(Precision)),
         ("crop", crop, (*get_args(Crop), None)),
         ("preprocess", preprocess, get_args(PreprocessBackend)),
+        ("recipe", recipe, (*get_args(RecipeName), None)),
     ):
         if value not in allowed:
             raise ConfigError(f"{key}={value} is unknown{did_you_mean(str(value), filter(None, allowed))} "
@@ -97,7 +99,14 @@ def _open_clip() -> EncoderFamily:
     return family
 
 
+def _viclip() -> EncoderFamily:
+    from .viclip import family
+
+    return family
+
+
 ENCODERS: dict[str, Callable[[], EncoderFamily]] = {
     "clip": _clip,
     "open_clip": _open_clip,
+    "viclip": _viclip,
 }

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from ..errors import ConfigError
 from .base import EncoderIdentity, PreprocessSpec
 from .precision import DTYPES
 from .preprocess import normalize
@@ -65,3 +66,11 @@ class TwoTowerEncoder:
             tokens = self._tokenize(list(texts[start : start + TEXT_BATCH_SIZE]))  # [b, context_length]
             features.append(self._network.encode_text(tokens.to(self.device)).float())
         return torch.cat(features)  # [m, dim]
+
+    def fits(self, text: str) -> bool:
+        """Whether `encode_text` takes the sentence; it refuses one that is too long."""
+        try:
+            self._tokenize([text])
+        except ConfigError:
+            return False
+        return True

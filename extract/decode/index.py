@@ -172,7 +172,8 @@ def _from_packets(scan: _Scan) -> tuple[np.ndarray, PacketTable]:
 
 
 def _ticks_by_count(scan: _Scan, fps: Fraction | None, time_base: Fraction) -> np.ndarray:
-    dts = [time for time, hidden in zip(scan.dts, scan.hidden, strict=True) if not hidden]
+    first_entry = scan.entry.index(True) if True in scan.entry else 0  # nothing to decode earlier packets from
+    dts = [time for time, hidden in zip(scan.dts[first_entry:], scan.hidden[first_entry:], strict=True) if not hidden]
     known = sorted(time for time in dts if time is not None)
     ticks = _increasing(known) if len(known) == len(dts) else None
     return _even_ticks(len(dts), scan.durations, fps, time_base) if ticks is None else ticks

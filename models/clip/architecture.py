@@ -21,7 +21,7 @@ VOCABULARY_SIZE = 49408
 _OTHER_KINDS = {
     "text.transformer.": "an open_clip network (use feature_type=open_clip)",
     "visual.trunk.": "an open_clip network (use feature_type=open_clip)",
-    "vision_encoder.": "a ViCLIP",
+    "vision_encoder.": "a ViCLIP (use feature_type=viclip)",
     "text_model.": "a CLIP of Hugging Face transformers, which names its tensors otherwise",
     "layer1.0.": "a ResNet classifier",
     "blocks.0.": "a vision transformer without text tower",

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ...errors import ConfigError, WeightsError
-from ..base import Crop, EncoderIdentity, Precision, PreprocessBackend, PreprocessSpec
+from ..base import Crop, EncoderIdentity, Precision, PreprocessBackend, PreprocessSpec, RecipeName
 from ..download import fetch
 from ..names import did_you_mean
 from ..precision import DTYPES, lower_precision, resolve_precision
@@ -26,12 +26,14 @@ MODEL_NAMES = (*ARCHIVES, "tiny", "custom")
 
 def identify(
     model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision, crop: Crop | None,
-    preprocess: PreprocessBackend, device: str,
+    preprocess: PreprocessBackend, recipe: RecipeName | None, device: str,
 ) -> EncoderIdentity:
     """See `base.EncoderFamily`. Downloads nothing: the published archives' hashes are known."""
     if pretrained is not None:
         raise ConfigError(f"pretrained={pretrained} does not go with feature_type=clip, where model_name names the "
                           "weights: leave it out, or use feature_type=open_clip")
+    if recipe is not None:
+        raise ConfigError(f"recipe={recipe} does not go with feature_type=clip, which encodes single frames: leave it out")
     weights = _weights(model_name, checkpoint)
     return EncoderIdentity(
         feature_type="clip", model_name=model_name, pretrained=None,
@@ -41,11 +43,11 @@ def identify(
 
 def load(
     model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision, crop: Crop | None,
-    preprocess: PreprocessBackend, device: str,
+    preprocess: PreprocessBackend, recipe: RecipeName | None, device: str,
 ) -> TwoTowerEncoder:
     """See `base.EncoderFamily`."""
     identity = identify(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
-                        preprocess=preprocess, device=device)
+                        preprocess=preprocess, recipe=recipe, device=device)
     weights = _weights(model_name, checkpoint)
     path = fetch(weights.url, weights.sha256) if isinstance(weights, Archive) else weights
     state = read_state_dict(path)

@@ -11,7 +11,7 @@ import open_clip.convert
 import torch
 
 from ...errors import ConfigError
-from ..base import Crop, EncoderIdentity, Precision, PreprocessBackend, PreprocessSpec
+from ..base import Crop, EncoderIdentity, Precision, PreprocessBackend, PreprocessSpec, RecipeName
 from ..precision import resolve_precision
 from ..two_towers import TwoTowerEncoder, TwoTowers
 from ..weights import StateDict, fill, read_state_dict, sha256_of
@@ -25,18 +25,20 @@ logger = logging.getLogger(__name__)
 
 def identify(
     model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision, crop: Crop | None,
-    preprocess: PreprocessBackend, device: str,
+    preprocess: PreprocessBackend, recipe: RecipeName | None, device: str,
 ) -> EncoderIdentity:
     """See `base.EncoderFamily`. Fetches the weights if need be, for their hash is known from the file alone."""
+    _refuse_recipe(recipe)
     source = find_source(model_name, checkpoint=checkpoint, pretrained=pretrained)
     return _identity(source, precision, crop, preprocess, device)
 
 
 def load(
     model_name: str, *, checkpoint: str | None, pretrained: str | None, precision: Precision, crop: Crop | None,
-    preprocess: PreprocessBackend, device: str,
+    preprocess: PreprocessBackend, recipe: RecipeName | None, device: str,
 ) -> TwoTowerEncoder:
     """See `base.EncoderFamily`."""
+    _refuse_recipe(recipe)
     source = find_source(model_name, checkpoint=checkpoint, pretrained=pretrained)
     identity = _identity(source, precision, crop, preprocess, device)
     if source.note:
@@ -80,6 +82,12 @@ class Tokenizer:
                               f"installed: pip install {error.name}") from error
         except (OSError, RuntimeError) as error:
             raise ConfigError(f"the tokenizer of {self._model_name} cannot be had: {error}") from error
+
+
+def _refuse_recipe(recipe: str | None) -> None:
+    if recipe is not None:
+        raise ConfigError(f"recipe={recipe} does not go with feature_type=open_clip, which encodes single frames: "
+                          "leave it out")
 
 
 def _identity(

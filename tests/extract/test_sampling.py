@@ -271,6 +271,10 @@ def test_that_tools_count_is_the_rounded_duration(seconds: float, rows: int) -> 
     assert len(frames(steady(25, seconds), fps=1, rule="video_features")) == rows
 
 
+def test_that_rule_stays_inside_a_short_segment() -> None:
+    assert frames(steady(25, 4), fps=1, rule="video_features", start_seconds=1, end_seconds=1.2) == [29]
+
+
 def test_that_tool_repeats_frames_of_a_slow_source() -> None:
     assert frames(steady(10, 0.4), fps=25, rule="video_features") == filtered(steady(10, 0.4), "25")
     assert len(frames(steady(10, 0.4), fps=25, rule="video_features")) == 10

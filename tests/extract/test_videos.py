@@ -89,11 +89,11 @@ def test_globs(here):
 def test_no_video_there_is_said_with_the_name(here, name):
     here("notes.md")
     Path("empty").mkdir()
-    with pytest.raises(InputError, match="no video there") as caught:
+    with pytest.raises(InputError, match="no video in it") as caught:
         find_videos([name])
     assert name in str(caught.value)
     Path("list.txt").write_text(f"here.mp4\n{name}\n")
-    with pytest.raises(InputError, match="no video there"):  # in a list it does not vanish either
+    with pytest.raises(InputError, match="no video in it"):  # in a list it does not vanish either
         find_videos(["list.txt"])
 
 

@@ -108,10 +108,15 @@ def test_leading_pictures_that_do_decode_stay(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_begins_inside_a_gop(zoo: Zoo, tmp_path: Path) -> None:
-    data = zoo("mpeg2.ts").read_bytes()
-    path = tmp_path / "part.ts"
-    path.write_bytes(data[: 188 * 3] + data[188 * 12:])  # tables, then from amidst the first GOP
-    assert codes(path) == [read_code(rgb) for _, rgb in plain_decode(path)]
+    for name in ("mpeg2.ts", "h264.ts", "h264_open_gop.ts", "hevc_open_gop.ts", "raw.h264"):
+        data = zoo(name).read_bytes()
+        path = tmp_path / name
+        for packets in (6, 12, 20):
+            tables = data[: 188 * 3] if name.endswith(".ts") else b""
+            path.write_bytes(tables + data[188 * packets:])
+            decoded = [rgb for _, rgb in plain_decode(path)]
+            assert 0 < len(decoded) < 36
+            assert codes(path) == [read_code(rgb) for rgb in decoded]
 
 
 @pytest.mark.parametrize(("name", "recipe"), [

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clipreel.extract.decode import pyav
-from clipreel.extract.decode.plan import DECODE, DROP, IF_REFERENCE, DecodePlan, plan_decode
+from clipreel.extract.decode.plan import DECODE, DROP, IF_REFERENCE, DecodePlan, plan_decode, split_by_gop
 from clipreel.extract.decode.pyav import PyavReader
 from clipreel.extract.frames import PacketTable
 from clipreel.tests.media import ZOO, Recipe, plain_decode
@@ -155,8 +155,23 @@ def test_a_plan_sends_all_that_wanted_frames_need_and_stops_after_them(table: Pa
             assert plan.restarts[start], "a jump without a restart"
         if plan.restarts[start]:
             assert plan.actions[start] == DECODE, "a restart must show that it began well"
+            assert table.shows[start] >= 0, "an entry that is not shown cannot show it"
     assert not plan.restarts[~table.entry].any()
     assert not plan.restarts[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(table=tables(), most=st.integers(1, 6), data=st.data())
+def test_parts_share_no_gop_and_lose_no_frame(table: PacketTable, most: int, data: st.DataObject) -> None:
+    frames = sorted(set(table.shows.tolist()) - {-1})
+    wanted = np.array(sorted(data.draw(st.sets(st.sampled_from(frames)))) if frames else [], dtype=np.int64)
+    parts = split_by_gop(table, wanted, most)
+    assert 1 <= len(parts) <= most
+    assert sorted(np.concatenate(parts).tolist()) == wanted.tolist()
+    gop_of = dict(zip(table.shows.tolist(), np.cumsum(table.entry).tolist(), strict=True))
+    gops = [{gop_of[place] for place in part.tolist()} for part in parts]
+    assert sum(map(len, gops)) == len(set().union(*gops))
+    assert [part.tolist() for part in split_by_gop(None, wanted, most)] == [wanted.tolist()]
 
 
 def test_unneeded_leading_pictures_are_dropped_and_others_only_referred_to() -> None:

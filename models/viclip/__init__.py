@@ -1,0 +1,1 @@
+"""ViCLIP: CLIP for windows of frames."""

@@ -1,0 +1,61 @@
+"""The files that answering leaves: the flat predictions, the benchmark's schema, run.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..extract.store.files import write_whole
+from .answers import VideoAnswers
+
+# The names that the benchmark's users know; they hold the answers of any model.
+FLAT, GROUPED, RUN, ABLATION = "viclip_predictions.json", "viclip_output_test.json", "run.json", "ablation.json"
+
+
+def flat_records(videos: Sequence[VideoAnswers]) -> list[dict[str, Any]]:
+    """A record a question. `video_id` is the videoID here, as users of this file expect; the number is `video_number`."""
+    return [{
+        "video_id": one.video.name, "question_id": answer.question.question_id, "answer": answer.question.answer,
+        "response": answer.response, "videoID": one.video.name, "video_number": one.video.video_id,
+        "duration": one.video.duration, "domain": one.video.domain, "sub_category": one.video.sub_category,
+        "task_type": answer.question.task_type, "question": answer.question.question,
+        "options": list(answer.question.options), "prediction": answer.letter, "scores": list(answer.scores),
+        "probabilities": list(answer.probabilities), "margin": answer.margin, "status": answer.status,
+        "cut": answer.is_cut, "reason": one.reason,
+    } for one in videos for answer in one.answers]
+
+
+def grouped_records(videos: Sequence[VideoAnswers]) -> list[dict[str, Any]]:
+    """The benchmark's schema: every video of the dataset, `missing` where there is no answer (its responses are "")."""
+    return [{
+        "video_id": one.video.video_id, "duration": one.video.duration, "domain": one.video.domain,
+        "sub_category": one.video.sub_category, "missing": one.is_missing, "questions": [{
+            "question_id": answer.question.question_id, "task_type": answer.question.task_type,
+            "question": answer.question.question, "options": list(answer.question.options),
+            "answer": answer.question.answer, "response": answer.response,
+        } for answer in one.answers],
+    } for one in videos]
+
+
+def prepare(folder: Path) -> None:
+    """Raises ConfigError where the folder cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output_path={folder}: cannot be made ({error.strerror}); give a folder that can") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Whole or not at all. Raises ConfigError where it cannot be written."""
+    text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    try:
+        write_whole(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another output_path") from error

@@ -1,0 +1,123 @@
+"""The videos' features for answering: extracted into the store, or read from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..configs.videoqa_schema import VideoqaAnswerConfig
+from ..errors import ConfigError, StoredDataError
+from ..extract.api import extract_features
+from ..extract.features import Features
+from ..extract.report import Report
+from ..extract.store.files import write_whole
+from ..extract.store.find import find_stored
+from ..extract.store.store import FeatureStore
+from ..models.base import Encoder, EncoderIdentity
+from ..models.registry import load_encoder
+from .sources import FRAMES_PER_SECOND
+
+FORMAT = "save_hdf5"
+FRAMEWISE_TOTAL = 8  # frames a video, as many as ViCLIP sees
+_NAME = "videoID"  # the column of the list, and so the metadata, that says whose features they are
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Features by videoID, why others failed, and the model of them all. `report` is the extraction's, if there was one."""
+
+    features: Mapping[str, Features]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    report: Report | None = None
+
+
+class LazyEncoder:
+    """A model that is loaded at most once, and only when asked for."""
+
+    def __init__(self, load: Callable[[], Encoder]):
+        self._load, self._encoder = load, None
+
+    def __call__(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = self._load()
+        return self._encoder
+
+
+def extract(config: VideoqaAnswerConfig, videos: Mapping[str, Path], identity: EncoderIdentity,
+            encoder: LazyEncoder, *, is_framewise: bool) -> VideoFeatures:
+    """Features of `videos` (by videoID) through the store: what it holds already is not made again."""
+    folder = Path(config.output_path)
+    listed = io.StringIO(newline="")
+    rows = csv.writer(listed)
+    rows.writerow(["path", "id", _NAME])
+    rows.writerows([os.path.abspath(path), name, name] for name, path in videos.items())
+    paths = folder / "videos.csv"
+    try:
+        write_whole(paths, lambda file: file.write(listed.getvalue().encode()))
+    except OSError as error:
+        raise ConfigError(f"output_path={folder}: cannot be written ({error.strerror}); give a folder that can") from error
+    total = config.extraction_total
+    if is_framewise and total is None and config.extraction_fps is None:
+        total = FRAMEWISE_TOTAL
+    keys: dict[str, Any] = {
+        "file_with_video_paths": str(paths), "on_extraction": FORMAT, "output_path": str(folder / "features"),
+        "extraction_fps": config.extraction_fps, "extraction_total": total, "window_seconds": config.window_seconds,
+        "stride_seconds": config.stride_seconds, "fps": FRAMES_PER_SECOND, "batch_size": config.batch_size,
+        "workers": config.workers, "reader": config.reader, "allow_truncated": config.allow_truncated,
+        "overwrite": config.overwrite}
+    keys = {name: value for name, value in keys.items() if value is not None}
+    store = FeatureStore(folder / "features" / identity.feature_type / identity.model_name.replace("/", "_"), FORMAT)
+    several = config.device_ids is not None and len(config.device_ids) > 1
+    if not several and (config.overwrite or not set(videos) <= set(store.keys())):
+        report = extract_features(encoder=encoder(), **keys)
+    else:  # several devices load a model each; with nothing to do none is loaded
+        chosen = {**asdict(config.encoder), "device": config.device, "device_ids": config.device_ids}
+        report = extract_features(**keys, **{name: value for name, value in chosen.items() if value is not None})
+    by_name = {}
+    for key in report.features:
+        stored = report.features[key]
+        by_name[stored.provenance.metadata.get(_NAME, key)] = stored
+    name_of = {os.path.abspath(path): name for name, path in videos.items()}
+    failed = {name_of[failure.path]: failure.reason for failure in report.failed}
+    return VideoFeatures(by_name, failed, report)
+
+
+def read(folder: str) -> tuple[VideoFeatures, EncoderIdentity]:
+    """The features stored below `folder`, and the one model that made them all.
+
+    Raises StoredDataError when there is none, when they are of several models, or what is there is damaged.
+    """
+    path = Path(folder).expanduser()
+    if not path.exists():
+        raise StoredDataError(f"features={folder}: there is no such folder")
+    features: dict[str, Features] = {}
+    identity: EncoderIdentity | None = None
+    for video in find_stored(path):
+        stored = video.read(False)
+        name = stored.provenance.metadata.get(_NAME, video.key)
+        model = stored.provenance.settings.encoder
+        if identity is not None and model != identity:
+            raise StoredDataError(f"features={folder}: holds features of several models, {identity} and {model}; name the "
+                                  "folder of one")
+        if name in features:
+            raise StoredDataError(f"features={folder}: holds {name!r} twice, the second time at {video.place}; name one folder")
+        features[name], identity = stored, model
+    if identity is None:
+        raise StoredDataError(f"features={folder}: holds no stored features")
+    return VideoFeatures(features), identity
+
+
+def encoder_of(identity: EncoderIdentity, checkpoint: str | None, device: str) -> Encoder:
+    """The model that made stored features. Raises ConfigError where the weights found are not those."""
+    encoder = load_encoder(identity.feature_type, identity.model_name, checkpoint=checkpoint, pretrained=identity.pretrained,
+                           precision=identity.precision, device=device)  # pyright: ignore[reportArgumentType]
+    if encoder.identity.weights_sha256 != identity.weights_sha256:
+        raise ConfigError(f"the stored features were made with weights of SHA-256 {identity.weights_sha256}, and "
+                          f"{identity.model_name}{f' from {checkpoint}' if checkpoint else ''} here has "
+                          f"{encoder.identity.weights_sha256}: give the checkpoint= that made them")
+    return encoder
