@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
@@ -126,10 +126,9 @@ def provenance_from_json(content: dict[str, Any]) -> Provenance:
 
 
 def _made(kind: type[Made], values: dict[str, Any]) -> Made:
-    later = {one.name for one in fields(kind) if one.default is not MISSING}  # features of an older version lack them
     for name, hint in _hints(kind).items():
-        if name in later and name not in values:
-            continue
+        if name not in values and hasattr(kind, name):
+            continue  # it has a default, and these features are older than it
         value = values[name]
         if not (isinstance(value, hint) or (isinstance(value, int) and isinstance(1.0, hint))):
             raise TypeError(f"{name}={value!r} is no {hint}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ..configs.videoqa_schema import VideoqaAnswerConfig
 from ..errors import ConfigError, StoredDataError
 from ..extract.api import extract_features
 from ..extract.features import Features
+from ..extract.framewise import FramewiseExtractor
+from ..extract.registry import EXTRACTORS
 from ..extract.report import Report
 from ..extract.store.files import write_whole
 from ..extract.store.find import find_stored
@@ -49,7 +51,7 @@ class LazyEncoder:
 
 
 def extract(config: VideoqaAnswerConfig, videos: Mapping[str, Path], identity: EncoderIdentity,
-            encoder: LazyEncoder, *, is_framewise: bool) -> VideoFeatures:
+            encoder: LazyEncoder, *, devices: Sequence[str]) -> VideoFeatures:
     """Features of `videos` (by videoID) through the store: what it holds already is not made again."""
     folder = Path(config.output_path)
     listed = io.StringIO(newline="")
@@ -62,7 +64,7 @@ def extract(config: VideoqaAnswerConfig, videos: Mapping[str, Path], identity: E
     except OSError as error:
         raise ConfigError(f"output_path={folder}: cannot be written ({error.strerror}); give a folder that can") from error
     total = config.extraction_total
-    if is_framewise and total is None and config.extraction_fps is None:
+    if EXTRACTORS[identity.feature_type] is FramewiseExtractor and total is None and config.extraction_fps is None:
         total = FRAMEWISE_TOTAL
     keys: dict[str, Any] = {
         "file_with_video_paths": str(paths), "on_extraction": FORMAT, "output_path": str(folder / "features"),
@@ -72,11 +74,10 @@ def extract(config: VideoqaAnswerConfig, videos: Mapping[str, Path], identity: E
         "overwrite": config.overwrite}
     keys = {name: value for name, value in keys.items() if value is not None}
     store = FeatureStore(folder / "features" / identity.feature_type / identity.model_name.replace("/", "_"), FORMAT)
-    several = config.device_ids is not None and len(config.device_ids) > 1
-    if not several and (config.overwrite or not set(videos) <= set(store.keys())):
+    if len(devices) == 1 and (config.overwrite or not set(videos) <= set(store.keys())):
         report = extract_features(encoder=encoder(), **keys)
     else:  # several devices load a model each; with nothing to do none is loaded
-        chosen = {**asdict(config.encoder), "device": config.device, "device_ids": config.device_ids}
+        chosen = {**asdict(config.encoder), "device_ids": list(devices)}
         report = extract_features(**keys, **{name: value for name, value in chosen.items() if value is not None})
     by_name = {}
     for key in report.features:

@@ -222,3 +222,29 @@ def test_right_frames_reach_the_encoder(tiny, zoo):
     outcome, _ = run([Reading()], [zoo("h264_open_gop.mp4")], request=SamplingRequest(fps=3))
     assert not outcome.errors
     assert sorted(codes) == [(40.0 * code, code) for code in (0, 8, 16, 25, 33)]
+
+
+@pytest.mark.parametrize("name", ["h264_open_gop.mp4", "hevc_open_gop.mp4", "mpeg4.mp4", "vp9.webm", "av1.mp4", "h264.avi",
+                                  "h264_intra_refresh.mp4", "edit_list.mp4"])
+def test_one_video_in_parts_is_the_same_video(tiny, zoo, name, monkeypatch):
+    """With nothing else to do, the threads share one video; bit for bit what one thread makes."""
+    from clipreel.extract import decode_pool
+
+    parts = []
+    split = decode_pool.split_by_gop
+    monkeypatch.setattr(decode_pool, "split_by_gop", lambda *arguments: parts.append(split(*arguments)) or parts[-1])
+    for request in (SamplingRequest(), SamplingRequest(fps=7)):
+        one, _ = run([FramewiseExtractor(tiny)], [zoo(name)], workers=1, batch_size=1, request=request)
+        many, _ = run([FramewiseExtractor(tiny)], [zoo(name)], workers=4, batch_size=1, request=request)
+        assert not one.errors
+        assert not many.errors
+        assert (one.rows[name][0] == many.rows[name][0]).all()
+        assert (one.rows[name][1].timestamps_ms == many.rows[name][1].timestamps_ms).all()
+    if name in ("h264_open_gop.mp4", "mpeg4.mp4", "vp9.webm"):
+        assert max(len(split) for split in parts) > 1
+
+
+def test_a_damaged_part_fails_the_video_once(tiny, zoo):
+    outcome, _ = run([FramewiseExtractor(tiny)], [zoo("cut.mp4"), zoo("burnt.mp4")], workers=4, request=SamplingRequest())
+    assert set(outcome.errors) | set(outcome.rows) == {"cut.mp4", "burnt.mp4"}
+    assert "cut.mp4" in outcome.errors
