@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["extract_features", "frames_at", "load_encoder", "load_features"]
+__all__ = ["answer_questions", "evaluate_answers", "extract_features", "frames_at", "load_encoder", "load_features"]
 
 if TYPE_CHECKING:
     from .extract.api import extract_features
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
     from .models.registry import load_encoder
+    from .videoqa.api import answer_questions, evaluate_answers
 
 _HOMES = {
+    "answer_questions": "videoqa.api",
+    "evaluate_answers": "videoqa.api",
     "extract_features": "extract.api",
     "frames_at": "extract.decode.at",
     "load_encoder": "models.registry",

@@ -14,21 +14,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .configs.load import SHIPPED, file_value, keys_of, load_config, nearest, read_yaml
+from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
 from .configs.values import describe, is_boolean_word
+from .configs.videoqa_schema import VideoqaAnswerConfig, VideoqaEvaluateConfig
 from .errors import ClipreelError, ConfigError, UsageError
+from .models.registry import ENCODERS
 
 log = logging.getLogger("clipreel")
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its keys, the function that does it (imports what it needs), and a line for `--help`."""
+    """A command: its keys, the function that does it (imports what it needs), and a line for `--help`. `feature_type`: the
+    default family of models of a command that has one; its defaults are those of configs/<feature_type>.yml."""
 
     schema: type
     run: Callable[[Any], int]
     summary: str
+    feature_type: str | None = None
 
 
 def run() -> NoReturn:
@@ -64,6 +68,8 @@ def _dispatch(argv: list[str]) -> int:
     name = "extract"
     if argv and "=" not in argv[0] and not argv[0].startswith("-"):
         name = argv.pop(0)
+        if argv and f"{name} {argv[0]}" in COMMANDS:
+            name = f"{name} {argv.pop(0)}"
         if name not in COMMANDS:
             raise ConfigError(f"there is no command {name!r}{nearest(name, COMMANDS)}; "
                               f"allowed is {', '.join(COMMANDS)}, or key=value for extract")
@@ -72,12 +78,14 @@ def _dispatch(argv: list[str]) -> int:
         return 0 if argv else 2
     command = COMMANDS[name]
     wants_help, given = parse_words(argv, command.schema)
-    shipped = file_value(given, "feature_type") or "clip" if name == "extract" else name
-    types = sorted(path.stem for path in SHIPPED.glob("*.yml"))
-    if name == "extract" and shipped not in types:
-        raise ConfigError(f"feature_type={shipped}: allowed is {', '.join(types)}{nearest(str(shipped), types)}")
+    shipped = (name.partition(" ")[0],)
+    if command.feature_type is not None:
+        feature_type = str(file_value(given, "feature_type") or command.feature_type)
+        if feature_type not in ENCODERS:
+            raise ConfigError(f"feature_type={feature_type}: allowed is {', '.join(ENCODERS)}{nearest(feature_type, ENCODERS)}")
+        shipped = (*shipped, feature_type)
     if wants_help:
-        sys.stdout.write(_help(name, command, shipped))
+        sys.stdout.write(_help(command, shipped))
         return 0
     return command.run(load_config(command.schema, given, shipped=shipped))
 
@@ -148,12 +156,12 @@ def _overview() -> str:
              "usage: python main.py feature_type=clip model_name=ViT-B/32 extraction_fps=1 video_paths=\"[a.mp4]\"",
              "       python main.py COMMAND key=value …        (also --key value, --key=value, --switch; config=FILE)",
              "       python main.py feature_type=clip --help   every key with its default and meaning", "", "commands:"]
-    lines += [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<16} {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(lines) + "\n"
 
 
-def _help(name: str, command: Command, shipped: str) -> str:
-    defaults = read_yaml(SHIPPED / f"{shipped}.yml") if (SHIPPED / f"{shipped}.yml").is_file() else {}
+def _help(command: Command, shipped: tuple[str, ...]) -> str:
+    defaults = shipped_values(command.schema, shipped)
     lines = [command.summary, "", "key = default  (allowed)", "    meaning", ""]
     for key in keys_of(command.schema):
         default = defaults.get(key.name, key.default)
@@ -188,8 +196,22 @@ def _pack(config: PackConfig) -> int:
     return run(config)
 
 
+def _videoqa_answer(config: VideoqaAnswerConfig) -> int:
+    from .videoqa.command import answer
+
+    return answer(config)
+
+
+def _videoqa_evaluate(config: VideoqaEvaluateConfig) -> int:
+    from .videoqa.command import evaluate
+
+    return evaluate(config)
+
+
 COMMANDS: dict[str, Command] = {
-    "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
+    "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)", "clip"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
     "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
+    "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)", "viclip"),
+    "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
 }

@@ -35,26 +35,34 @@ class Key:
     texts_file: bool
 
 
-def load_config(schema: type[Schema], given: Mapping[str, Any], *, shipped: str | None = None) -> Schema:
+def load_config(schema: type[Schema], given: Mapping[str, Any], *, shipped: str | tuple[str, ...] | None = None) -> Schema:
     """The config: defaults < configs/<shipped>.yml < the file that `given["config"]` names < `given`.
 
+    Of several shipped files the later wins; what a shipped file has for other commands is left out.
     Raises ConfigError for an unknown key (with the nearest name), a wrong value, or an unreadable file.
     """
     given = dict(given)
     file = given.pop("config", None)
-    values: dict[str, Any] = {}
-    if shipped is not None and (SHIPPED / f"{shipped}.yml").is_file():
-        values |= read_yaml(SHIPPED / f"{shipped}.yml")
+    known = {key.name: key for key in keys_of(schema)}
+    values = shipped_values(schema, shipped)
     if file is not None:
         values |= read_yaml(Path(file))
     values |= given
-    known = {key.name: key for key in keys_of(schema)}
     for name in values:
         if name not in known:
             raise ConfigError(f"there is no key {name!r}{nearest(name, known)} (--help lists every key)")
     typed = {name: convert(name, value, known[name].kind, texts_file=known[name].texts_file)
              for name, value in values.items()}
     return _build(schema, typed)
+
+
+def shipped_values(schema: type, shipped: str | tuple[str, ...] | None) -> dict[str, Any]:
+    """The schema's keys as configs/<shipped>.yml has them, where there is such a file."""
+    known, values = {key.name for key in keys_of(schema)}, dict[str, Any]()
+    for name in (shipped,) if isinstance(shipped, str) else shipped or ():
+        if (SHIPPED / f"{name}.yml").is_file():
+            values |= {key: value for key, value in read_yaml(SHIPPED / f"{name}.yml").items() if key in known}
+    return values
 
 
 def file_value(given: Mapping[str, Any], name: str) -> Any:

@@ -28,10 +28,12 @@ class VideoqaAnswerConfig:
     stride_seconds: float | None = key(None, "seconds from one window's beginning to the next; null is window_seconds")
     extraction_fps: float | None = key(None, "frames per second to take")
     extraction_total: int | None = key(None, "frames a video; null: 8 for a frame-wise model, ViCLIP's recipe otherwise")
-    pooling: Pooling = key("mean", "over a video's frames or windows: mean of the features, max of the scores, or "
-                                   "attention (scores weighted by their softmax, for each text)")
+    pooling: Literal["mean", "max", "attention"] = key(
+        "mean", "over a video's frames or windows: mean of the features, max of the scores, or attention (scores "
+                "weighted by their softmax, for each text)")
     strip_letters: bool = key(True, "embed `Apples.` and not `A. Apples.`: the letter draws answers to itself")
-    text: TextForm = key("option", "what is embedded; a question that does not fit is cut, its option never is")
+    text: Literal["option", "question_option", "option_question"] = key(
+        "option", "what is embedded; a question that does not fit is cut, its option never is")
     subtitle_weight: float = key(0.0, "add this much of the cosine between subtitles and option; 0 leaves subtitles unread")
     prior_correction: bool = key(False, "subtract each text's mean score over the other videos")
     ablation: bool = key(False, "print what each choice would give, from the texts that are cached, and write ablation.json")

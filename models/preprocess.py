@@ -36,7 +36,7 @@ def preprocess_frames(frames: np.ndarray, spec: PreprocessSpec) -> torch.Tensor:
     if len(frames) == 0:
         return torch.empty(0, 3, size, size, dtype=torch.uint8)
     height, width = resized_height_width(frames.shape[1], frames.shape[2], spec)
-    if spec.crop == "center" and max(height, width) > LONGEST_IN_SQUARES * size:
+    if spec.crop == "center" and spec.interpolation in _FILTERS and max(height, width) > LONGEST_IN_SQUARES * size:
         return _visible_part(frames, height, width, spec)  # [n, 3, S, S]
     resized = _resize(frames, height, width, spec)  # [n, 3, height, width]
     if spec.crop == "pad":

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import __version__
 from ..configs.videoqa_schema import VideoqaAnswerConfig
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..extract.devices import resolve_devices
 from ..extract.features import Features
 from ..extract.store.files import digest_of_file
@@ -90,6 +90,9 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None) -> Answe
         if config.features is not None:
             found, identity = read(config.features)
             stored = identity
+            if encoder is not None and encoder.identity.weights_sha256 != identity.weights_sha256:
+                raise ConfigError(f"features={config.features}: were made by {identity.model_name} with weights of SHA-256 "
+                                  f"{identity.weights_sha256}, not by the encoder that is given")
             model = model or LazyEncoder(lambda: encoder_of(stored, config.encoder.checkpoint, devices[0]))
         else:
             identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])

@@ -70,7 +70,7 @@ def accuracy(answers: list[Answer]) -> float | None:
 
 
 def by_status(answers: list[Answer]) -> Mapping[str, int]:
-    counts = dict.fromkeys(("answered", "tied", "missing", "failed"), 0)
+    counts: dict[str, int] = dict.fromkeys(("answered", "tied", "missing", "failed"), 0)
     for one in answers:
         counts[one.status] += 1
     return counts

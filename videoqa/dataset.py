@@ -44,18 +44,18 @@ class QaVideo:
     questions: tuple[Question, ...]
 
 
-def read_dataset(name: str) -> list[QaVideo]:
+def read_dataset(file: str) -> list[QaVideo]:
     """The videos in the order of their first questions. Raises InputError that names the record, MissingExtraError."""
-    path = Path(name).expanduser()
+    path = Path(file).expanduser()
     if not path.is_file():
-        raise InputError(f"dataset={name}: there is no such file")
-    videos: dict[str, tuple[tuple[str, ...], list[Question]]] = {}
+        raise InputError(f"dataset={file}: there is no such file")
+    videos: dict[str, tuple[tuple[str, str, str, str, str], list[Question]]] = {}
     seen: set[str] = set()
-    for number, row in enumerate(_rows(path), start=1):
+    for number, record in enumerate(_rows(path), start=1):
         place = f"{path}: record {number}"
-        if not isinstance(row, Mapping):
-            raise InputError(f"{place} is {type(row).__name__}, not a mapping of columns to values")
-        row = {OLD_NAMES.get(column, column): value for column, value in row.items()}
+        if not isinstance(record, Mapping):
+            raise InputError(f"{place} is {type(record).__name__}, not a mapping of columns to values")
+        row: dict[str, Any] = {OLD_NAMES.get(str(column), str(column)): value for column, value in record.items()}
         absent = [column for column in (*_VIDEO_COLUMNS, *_QUESTION_COLUMNS) if row.get(column) in (None, "")]
         if absent:
             raise InputError(f"{place} has no {', '.join(absent)}; it has {', '.join(map(str, row))}")
@@ -63,13 +63,14 @@ def read_dataset(name: str) -> list[QaVideo]:
         if question.question_id in seen:
             raise InputError(f"{place}: question_id {question.question_id} is there twice")
         seen.add(question.question_id)
-        said = tuple(str(row[column]) for column in _VIDEO_COLUMNS)
-        known, questions = videos.setdefault(said[1], (said, []))
+        video_id, name, duration, domain, sub_category = (str(row[column]) for column in _VIDEO_COLUMNS)
+        said = (video_id, name, duration, domain, sub_category)
+        known, questions = videos.setdefault(name, (said, []))
         if known != said:
             raise InputError(f"{place}: says {dict(zip(_VIDEO_COLUMNS, said, strict=True))} of a video of which an earlier "
                              f"record says {dict(zip(_VIDEO_COLUMNS, known, strict=True))}")
-        if not re.fullmatch(r"[^/\\\0]+", said[1]) or said[1] in (".", ".."):
-            raise InputError(f"{place}: videoID {said[1]!r} cannot name a file")
+        if not re.fullmatch(r"[^/\\\0]+", name) or name in (".", ".."):
+            raise InputError(f"{place}: videoID {name!r} cannot name a file")
         questions.append(question)
     if not videos:
         raise InputError(f"{path}: holds no question")

@@ -29,13 +29,14 @@ def flat_records(videos: Sequence[VideoAnswers]) -> list[dict[str, Any]]:
 
 
 def grouped_records(videos: Sequence[VideoAnswers]) -> list[dict[str, Any]]:
-    """The benchmark's schema: every video of the dataset, `missing` where there is no answer (its responses are "")."""
+    """The benchmark's schema: every video of the dataset, `missing` where there is no answer (its responses are "").
+    `status` is ours; the benchmark's program does not read it."""
     return [{
         "video_id": one.video.video_id, "duration": one.video.duration, "domain": one.video.domain,
         "sub_category": one.video.sub_category, "missing": one.is_missing, "questions": [{
             "question_id": answer.question.question_id, "task_type": answer.question.task_type,
             "question": answer.question.question, "options": list(answer.question.options),
-            "answer": answer.question.answer, "response": answer.response,
+            "answer": answer.question.answer, "response": answer.response, "status": answer.status,
         } for answer in one.answers],
     } for one in videos]
 

@@ -74,7 +74,7 @@ class TextFeatures:
         """
         began, distinct = time.perf_counter(), list(dict.fromkeys(phrases))
         lacking, encoded = self.lacking(distinct), 0
-        if not lacking and self.logit_scale is not None:
+        if not lacking and (self.logit_scale is not None or not distinct):
             return TextUse(len(distinct), 0, time.perf_counter() - began)
         network = encoder()
         self.logit_scale = float(network.logit_scale)

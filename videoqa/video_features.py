@@ -53,7 +53,7 @@ class LazyEncoder:
 def extract(config: VideoqaAnswerConfig, videos: Mapping[str, Path], identity: EncoderIdentity,
             encoder: LazyEncoder, *, devices: Sequence[str]) -> VideoFeatures:
     """Features of `videos` (by videoID) through the store: what it holds already is not made again."""
-    folder = Path(config.output_path)
+    folder = Path(config.output_path).expanduser()
     listed = io.StringIO(newline="")
     rows = csv.writer(listed)
     rows.writerow(["path", "id", _NAME])

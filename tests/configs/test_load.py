@@ -127,6 +127,13 @@ def test_configs_are_frozen():
             one.batch_size = 3
 
 
-@pytest.mark.parametrize("shipped", sorted(path.stem for path in SHIPPED.glob("*.yml")))
+@pytest.mark.parametrize("shipped", sorted(ENCODERS))
 def test_shipped_files_are_valid(shipped):
     assert load_config(ExtractConfig, {}, shipped=shipped).encoder.feature_type == shipped
+    assert set(read_yaml(SHIPPED / f"{shipped}.yml")) <= {key.name for key in keys_of(ExtractConfig)}
+
+
+def test_of_several_shipped_files_the_later_wins_and_strange_keys_are_left_out():
+    config = load_config(VideoqaAnswerConfig, {"dataset": "x", "features": "y"}, shipped=("videoqa", "open_clip"))
+    assert (config.encoder.feature_type, config.encoder.model_name) == ("open_clip", "ViT-B-32")
+    assert load_config(VideoqaEvaluateConfig, {"results_file": "x"}, shipped=("videoqa",)).results_file == "x"
