@@ -26,13 +26,11 @@ log = logging.getLogger("clipreel")
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its keys, the function that does it (imports what it needs), and a line for `--help`. `feature_type`: the
-    default family of models of a command that has one; its defaults are those of configs/<feature_type>.yml."""
+    """A command: its keys, the function that does it (imports what it needs), and a line for `--help`."""
 
     schema: type
     run: Callable[[Any], int]
     summary: str
-    feature_type: str | None = None
 
 
 def run() -> NoReturn:
@@ -79,8 +77,8 @@ def _dispatch(argv: list[str]) -> int:
     command = COMMANDS[name]
     wants_help, given = parse_words(argv, command.schema)
     shipped = (name.partition(" ")[0],)
-    if command.feature_type is not None:
-        feature_type = str(file_value(given, "feature_type") or command.feature_type)
+    if name in FEATURE_TYPES:
+        feature_type = str(file_value(given, "feature_type") or FEATURE_TYPES[name])
         if feature_type not in ENCODERS:
             raise ConfigError(f"feature_type={feature_type}: allowed is {', '.join(ENCODERS)}{nearest(feature_type, ENCODERS)}")
         shipped = (*shipped, feature_type)
@@ -209,9 +207,11 @@ def _videoqa_evaluate(config: VideoqaEvaluateConfig) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)", "clip"),
+    "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
     "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
-    "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)", "viclip"),
+    "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)"),
     "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
 }
+# The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
+FEATURE_TYPES = {"extract": "clip", "videoqa answer": "viclip"}

@@ -92,7 +92,7 @@ class Attempt:
         Raises EmptyVideoError when none is left."""
         keep = self._came[self.units.rows]
         if self._features is None or not keep.any():
-            raise EmptyVideoError(f"{self.job.item.path}: no frame of it decodes")
+            raise EmptyVideoError(f"{self.job.item.path}: not one feature could be made, frames that are needed do not decode")
         intervals = self.units.intervals_ms
         kept = Units(self.units.frames, self.units.rows[keep], self.units.timestamps_ms[keep],
                      intervals[keep] if intervals is not None else None)

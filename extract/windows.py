@@ -42,8 +42,7 @@ class WindowExtractor:
     def units(self, samples: Samples) -> Units:
         intervals = self._intervals(samples)  # [n, 2]
         first, stop = np.searchsorted(samples.timestamps_ms, intervals - _FLOAT_SLACK_MS, side="left").T  # [n], [n]
-        stop[-1] = len(samples)
-        if len(intervals) > 1 and first[-1] == stop[-1]:
+        if len(intervals) > 1 and first[-1] == stop[-1] and np.ptp(intervals[-1]) < np.ptp(intervals[0]):
             intervals, first, stop = intervals[:-1], first[:-1], stop[:-1]
         first = np.where(first == stop, np.maximum(first - 1, 0), first)
         counts = np.maximum(stop - first, 1)
@@ -67,7 +66,10 @@ class WindowExtractor:
         count = 1 + max(0, math.ceil((length - self._window_ms) / self._stride_ms))
         count = max(1, min(count, math.ceil(length / self._stride_ms)))
         starts = [begin + k * self._stride_ms for k in range(count)]
-        return np.array([[start, min(start + self._window_ms, end)] for start in starts], dtype=np.float64)
+        ends = [start + self._window_ms for start in starts]
+        if ends[-1] >= end - _ROUNDING_MS:
+            ends[-1] = end
+        return np.array([starts, ends], dtype=np.float64).T
 
 
 def _exact_ms(seconds: float) -> Fraction:

@@ -20,8 +20,9 @@ def resize_as_opencv(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     left_weight, right_weight = np.where(beyond, int(_ONE), left_weight), np.where(beyond, 0, right_weight)
     result = np.full((len(frames), height, width, 3), 2, dtype=np.int32)
     for rows, row_weight in ((above, above_weight), (below, below_weight)):
-        pixels = frames[:, rows].astype(np.int32)  # [n, height, w, 3]
-        mixed = pixels[:, :, left] * left_weight[:, None] + pixels[:, :, right] * right_weight[:, None]
+        pixels = frames[:, rows]  # [n, height, w, 3]
+        mixed = pixels.take(left, axis=2) * left_weight[:, None]  # int32 [n, height, width, 3]
+        mixed += pixels.take(right, axis=2) * right_weight[:, None]
         result += ((mixed >> 4) * row_weight[:, None, None]) >> 16  # [n, height, width, 3]
     return (result >> 2).astype(np.uint8)
 

@@ -78,8 +78,8 @@ def _resize(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -
     # torch's byte kernel is eight times as fast as PIL but holds its filter in 16 bits, so its first pass is now and
     # then off by one. The second pass hands that on times its middle weight: under a half when it shrinks by two or
     # more (one level in all), near one otherwise (two levels seen). There, on small frames, PIL itself is cheap.
-    # So too for pictures taller than two squares, whose columns Pillow 13 takes first and torch, as older Pillows, last.
-    if spec.backend == "pil" or frames.shape[1] < 2 * height or frames.shape[1] > 2 * frames.shape[2]:
+    # So too where PIL takes columns first; torch never does.
+    if spec.backend == "pil" or frames.shape[1] < 2 * height or _columns_first(frames, height, width):
         return _stack([Image.fromarray(frame).resize((width, height), _FILTERS[spec.interpolation]) for frame in frames])
     frames = np.require(frames, requirements=["C", "W"])  # torch takes no negative strides and no read-only memory
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)  # [n, 3, h, w], in memory still [n, h, w, 3]: the fast path
@@ -94,8 +94,24 @@ def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessS
     size = spec.image_size
     top, left = _crop_offset(height, size), _crop_offset(width, size)
     down, across = frames.shape[1] / height, frames.shape[2] / width
-    box = (left * across, top * down, (left + size) * across, (top + size) * down)
-    return _stack([Image.fromarray(frame).resize((size, size), _FILTERS[spec.interpolation], box=box) for frame in frames])
+    passes = [((size, None), (left * across, None, (left + size) * across, None)),
+              ((None, size), (None, top * down, None, (top + size) * down))]
+    if _columns_first(frames, height, width):
+        passes.reverse()
+    images = []
+    for frame in frames:
+        image = Image.fromarray(frame)
+        for (columns, rows), (west, north, east, south) in passes:
+            box = (west or 0, north or 0, east or image.width, south or image.height)
+            image = image.resize((columns or image.width, rows or image.height), _FILTERS[spec.interpolation], box=box)
+        images.append(image)
+    return _stack(images)
+
+
+def _columns_first(frames: np.ndarray, height: int, width: int) -> bool:
+    """Pillow 13's rule (older ones always took rows first): the height loses more than twice what the width does."""
+    lost = frames.shape[1] - height
+    return lost > 0 and lost > 2 * (frames.shape[2] - width)
 
 
 def _stack(images: list[Image.Image]) -> torch.Tensor:

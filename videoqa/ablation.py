@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
+
+import numpy as np
 
 from ..configs.videoqa_schema import DURATIONS, Pooling, TextForm
 from .answers import accuracy, answer
@@ -25,9 +28,16 @@ class AblationRow:
     lacking: int = 0
 
 
-def ablate(evidence: Evidence, texts: TextFeatures, recipe: Recipe) -> list[AblationRow]:
-    """A row a recipe, the run's own first. Encodes nothing."""
-    return [_row(evidence, texts, one, change) for change, one in _neighbours(evidence, recipe)]
+def ablate(evidence: Evidence, texts: TextFeatures, recipe: Recipe, own: Mapping[str, np.ndarray]) -> list[AblationRow]:
+    """A row a recipe, the run's own first, whose scores are `own`. Encodes nothing."""
+    rows = []
+    for change, one in _neighbours(evidence, recipe):
+        lacking = len(texts.lacking(evidence.phrases(one)))
+        if lacking:
+            rows.append(AblationRow(one, change, None, {}, 0, 0, lacking))
+        else:
+            rows.append(_row(evidence, texts, one, change, own if one == recipe else score_options(evidence, texts, one)))
+    return rows
 
 
 def table(rows: list[AblationRow]) -> str:
@@ -67,13 +77,10 @@ def _neighbours(evidence: Evidence, recipe: Recipe) -> list[tuple[str, Recipe]]:
     return found
 
 
-def _row(evidence: Evidence, texts: TextFeatures, recipe: Recipe, change: str) -> AblationRow:
+def _row(evidence: Evidence, texts: TextFeatures, recipe: Recipe, change: str, scores: Mapping[str, np.ndarray]) -> AblationRow:
     questions = {question.question_id: (video.duration, question) for video in evidence.videos for question in video.questions}
-    lacking = len(texts.lacking(evidence.phrases(recipe)))
-    if lacking:
-        return AblationRow(recipe, change, None, {}, len(questions), 0, lacking)
-    given = [(questions[name][0], answer(questions[name][1], scores, texts.logit_scale or 1.0, is_cut=False))
-             for name, scores in score_options(evidence, texts, recipe).items()]
+    given = [(questions[name][0], answer(questions[name][1], values, texts.logit_scale or 1.0, is_cut=False))
+             for name, values in scores.items()]
     by_duration = {name: accuracy([one for duration, one in given if duration == name]) for name in DURATIONS}
     return AblationRow(recipe, change, accuracy([one for _, one in given]), by_duration, len(questions),
                        sum(one.status == "tied" for _, one in given))

@@ -73,7 +73,7 @@ class _Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
-def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None) -> AnswerRun:
+def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None, quiet: bool = False) -> AnswerRun:
     """Answer all questions and write the files. A video that is missing or fails is a row of the result.
 
     Raises UsageError before anything is started: no question, no video, weights that cannot be had.
@@ -84,7 +84,6 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None) -> Answe
         root = VideoRoot(config.video_root) if config.video_root is not None else None
         sources = {video.name: root.find(video.name) for video in videos} if root is not None else {}
     prepare(folder)
-    model = LazyEncoder(lambda: encoder) if encoder is not None else None
     devices = [str(encoder.device)] if encoder is not None else resolve_devices(config.device_ids, config.device)
     with clock.part("features"):
         if config.features is not None:
@@ -93,15 +92,15 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None) -> Answe
             if encoder is not None and encoder.identity.weights_sha256 != identity.weights_sha256:
                 raise ConfigError(f"features={config.features}: were made by {identity.model_name} with weights of SHA-256 "
                                   f"{identity.weights_sha256}, not by the encoder that is given")
-            model = model or LazyEncoder(lambda: encoder_of(stored, config.encoder.checkpoint, devices[0]))
+            model = LazyEncoder(lambda: encoder_of(stored, config.encoder.checkpoint, devices[0]), encoder)
         else:
             identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])
-            model = model or LazyEncoder(lambda: load_encoder(**asdict(config.encoder), device=devices[0]))
+            model = LazyEncoder(lambda: load_encoder(**asdict(config.encoder), device=devices[0]), encoder)
             paths = {name: source.video for name, source in sources.items() if source.video is not None}
             if not paths:
                 raise InputError(f"video_root={config.video_root}: has none of the {len(videos)} videos; "
                                  f"{sources[videos[0].name].problem}")
-            found = extract(config, paths, identity, model, devices=devices)
+            found = extract(config, paths, identity, model, devices=devices, quiet=quiet)
         features = {name: found.features[name] for name in (video.name for video in videos) if name in found.features}
         if not features and config.features is not None:
             raise InputError(f"features={config.features}: holds none of the {len(videos)} videos, the first being "
@@ -113,9 +112,10 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None) -> Answe
         texts = TextFeatures(folder / "texts", identity)
         use = texts.fill(evidence.phrases(recipe), model)
     with clock.part("scores"):
-        answered = _answers(videos, evidence, texts, recipe, sources, found)
+        scores = score_options(evidence, texts, recipe)
+        answered = _answers(videos, scores, texts, recipe, sources, found)
     with clock.part("ablation"):
-        rows = ablate(evidence, texts, recipe) if config.ablation else []
+        rows = ablate(evidence, texts, recipe, scores) if config.ablation else []
     with clock.part("write"):
         write_json(folder / FLAT, flat_records(answered))
         write_json(folder / GROUPED, grouped_records(answered))
@@ -140,9 +140,8 @@ def _subtitles(features: Mapping[str, Features], sources: Mapping[str, VideoSour
     return found
 
 
-def _answers(videos: list[QaVideo], evidence: Evidence, texts: TextFeatures, recipe: Recipe,
+def _answers(videos: list[QaVideo], scores: Mapping[str, np.ndarray], texts: TextFeatures, recipe: Recipe,
              sources: Mapping[str, VideoSource], found: VideoFeatures) -> list[VideoAnswers]:
-    scores = score_options(evidence, texts, recipe)
     answered = []
     for video in videos:
         if video.name in found.features:

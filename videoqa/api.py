@@ -32,7 +32,7 @@ def answer_questions(dataset: str | os.PathLike[str], *, encoder: Encoder | None
             raise ConfigError(f"{', '.join(named)}: already settled by the encoder that is given; leave them out")
     keys["dataset"] = dataset
     shipped = str(file_value(keys, "feature_type") or "viclip")
-    return answer(load_config(VideoqaAnswerConfig, keys, shipped=("videoqa", shipped)), encoder=encoder)
+    return answer(load_config(VideoqaAnswerConfig, keys, shipped=("videoqa", shipped)), encoder=encoder, quiet=True)
 
 
 def evaluate_answers(results_file: str | os.PathLike[str], **keys: Any) -> Evaluation:

@@ -29,13 +29,24 @@ def pooled_scores(rows: np.ndarray, starts: np.ndarray, texts: np.ndarray, pooli
     if pooling == "mean":
         counts = np.diff([*starts, len(rows)])[:, None]
         return unit(np.add.reduceat(rows, starts) / counts) @ texts.T
+    cosines, counts = rows @ texts.T, np.diff([*starts, len(rows)])  # [n, m], [v]
     scores = np.empty((len(starts), len(texts)), dtype=np.float32)
-    for begin in range(0, len(texts), _TEXTS_AT_ONCE):
-        block = slice(begin, begin + _TEXTS_AT_ONCE)
-        cosines = rows @ texts[block].T  # [n, block]
+    for count in np.unique(counts).tolist():  # videos of equally many rows together: numpy's reduceat is 20 times slower
+        same = np.flatnonzero(counts == count)
+        of_video = cosines[starts[same, None] + np.arange(count)]  # [same, count, m]
         if pooling == "max":
-            scores[:, block] = np.maximum.reduceat(cosines, starts)
-        else:  # cosines are at most 1, so that nothing overflows
-            weights = np.exp((cosines - 1) / ATTENTION_TEMPERATURE)
-            scores[:, block] = np.add.reduceat(weights * cosines, starts) / np.add.reduceat(weights, starts)
+            scores[same] = of_video.max(axis=1)
+        else:
+            weights = np.exp((of_video - 1) / ATTENTION_TEMPERATURE)  # cosines are at most 1: nothing overflows
+            scores[same] = (weights * of_video).sum(axis=1) / weights.sum(axis=1)
     return scores
+
+
+def total_scores(rows: np.ndarray, starts: np.ndarray, texts: np.ndarray, pooling: Pooling) -> np.ndarray:
+    """The sums of `pooled_scores` over the videos, float64 [m]; for the mean without a product of every video and text."""
+    if pooling == "mean":
+        counts = np.diff([*starts, len(rows)])[:, None]
+        return texts.astype(np.float64) @ unit(np.add.reduceat(rows, starts) / counts).sum(axis=0, dtype=np.float64)
+    return np.concatenate([
+        pooled_scores(rows, starts, texts[begin:begin + _TEXTS_AT_ONCE], pooling).sum(axis=0, dtype=np.float64)
+        for begin in range(0, len(texts), _TEXTS_AT_ONCE)])

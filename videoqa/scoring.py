@@ -10,7 +10,7 @@ import numpy as np
 from ..configs.videoqa_schema import Pooling, TextForm, VideoqaAnswerConfig
 from ..errors import ConfigError
 from .dataset import QaVideo
-from .pooling import pooled_scores, unit
+from .pooling import pooled_scores, total_scores, unit
 from .text_features import TextFeatures
 from .texts import Phrase, phrases_of
 
@@ -73,23 +73,19 @@ def score_options(evidence: Evidence, texts: TextFeatures, recipe: Recipe) -> di
                           f"{len(evidence.videos)}: leave it out")
     of_video = [[texts.rows(phrases_of(question, recipe.text, recipe.strip_letters)) for question in video.questions]
                 for video in evidence.videos]
-    everything, totals, used = None, np.empty(0), np.empty(0, dtype=np.int64)
+    used, totals = np.empty(0, dtype=np.int64), np.empty(0)
     if recipe.prior_correction:
         used = np.unique(np.concatenate([rows for of_one in of_video for rows in of_one]))
-        everything = pooled_scores(evidence.rows, evidence.starts, texts.matrix[used], recipe.pooling)  # [v, used]
-        totals = everything.sum(axis=0, dtype=np.float64)
+        totals = total_scores(evidence.rows, evidence.starts, texts.matrix[used], recipe.pooling)  # [used]
     scores: dict[str, np.ndarray] = {}
     ends = [*evidence.starts[1:], len(evidence.rows)]
     for number, video in enumerate(evidence.videos):
         wanted = np.concatenate(of_video[number])
         options = texts.matrix[wanted]
-        if everything is not None:
-            columns = np.searchsorted(used, wanted)
-            own = everything[number, columns].astype(np.float64)
-            values = own - (totals[columns] - own) / (len(evidence.videos) - 1)
-        else:
-            rows = evidence.rows[evidence.starts[number]:ends[number]]
-            values = pooled_scores(rows, np.zeros(1, dtype=np.int64), options, recipe.pooling)[0].astype(np.float64)
+        rows = evidence.rows[evidence.starts[number]:ends[number]]
+        values = pooled_scores(rows, np.zeros(1, dtype=np.int64), options, recipe.pooling)[0].astype(np.float64)
+        if recipe.prior_correction:
+            values -= (totals[np.searchsorted(used, wanted)] - values) / (len(evidence.videos) - 1)
         lines = evidence.subtitles.get(video.name, ()) if recipe.subtitle_weight else ()
         if lines:
             said = texts.matrix[texts.rows(lines)]

@@ -120,7 +120,7 @@ class TextFeatures:
         try:
             self.logit_scale = float(json.loads(model.read_text(encoding="utf-8"))["logit_scale"])
             for path in sorted(self.folder.glob("*.npz")):
-                with np.load(path, allow_pickle=False) as content:
+                with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                     features = content["features"]
                     if features.dtype != np.float32 or features.ndim != 2:
                         raise ValueError(f"features are {features.dtype} {list(features.shape)}")

@@ -76,7 +76,7 @@ def _list(repository: str) -> list[str]:
 def _ask(what: str, call: Callable[[], Answer]) -> Answer:
     try:
         return call()
-    except Exception as error:  # noqa: BLE001  the hub's HTTP client, and with it the errors, change between versions
+    except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"cannot get {what} from the Hugging Face hub ({reason}): check the name and the connection; a "
                            "gated repository needs HF_TOKEN; without a connection HF_HUB_OFFLINE=1 takes what was fetched "

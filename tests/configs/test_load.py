@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from clipreel.configs.load import SHIPPED, file_value, keys_of, load_config, read_yaml
 from clipreel.configs.schema import ExtractConfig, InspectConfig, PackConfig
+from clipreel.configs.videoqa_schema import VideoqaAnswerConfig, VideoqaEvaluateConfig
 from clipreel.errors import ConfigError
+from clipreel.models.registry import ENCODERS
 
 
 def yaml(folder: Path, text: str) -> Path:

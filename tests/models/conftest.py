@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from clipreel.models.clip.architecture import ARCHITECTURES, Architecture, import_clip
+from clipreel.tests.viclip_small import write_small
 from safetensors.torch import save_file
 
 StateDict = dict[str, torch.Tensor]
@@ -68,7 +69,7 @@ def small_state() -> StateDict:
 
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory: pytest.TempPathFactory, small_state: StateDict) -> dict[str, Path]:
-    """A ViT and a ResNet as OpenAI builds them, and an open_clip folder."""
+    """A ViT and a ResNet as OpenAI builds them, an open_clip folder, and a ViCLIP."""
     import open_clip
 
     folder = tmp_path_factory.mktemp("small")
@@ -81,7 +82,8 @@ def small_files(tmp_path_factory: pytest.TempPathFactory, small_state: StateDict
     config = SMALL_OPEN_CLIP["model_cfg"]
     network = open_clip.CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
     save_file(network.state_dict(), local / "open_clip_model.safetensors")
-    return {"vit": folder / "vit.safetensors", "resnet": folder / "resnet.pt", "open_clip": local}
+    return {"vit": folder / "vit.safetensors", "resnet": folder / "resnet.pt", "open_clip": local,
+            "viclip": write_small(folder / "viclip.pth")}
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,9 @@ def difference(frame: np.ndarray, wanted: PreprocessSpec) -> int:
 @example(700, 1, 64, "noise", "pad", "bicubic", 0)
 @example(333, 449, 224, "black and white", "center", "bicubic", 0)
 @example(700, 90, 31, "black and white", "center", "bicubic", 0)  # Pillow 13 takes its columns first: 30 levels
+@example(33, 2, 31, "noise", "center", "bicubic", 0)
+@example(62, 31, 31, "noise", "pad", "bicubic", 0)
+@example(1280, 720, 224, "noise", "squash", "bicubic", 0)
 @example(448, 448, 224, "black and white", "squash", "bicubic", 0)
 def test_within_one_grey_level_of_pil(height, width, size, kind, crop, interpolation, seed):
     wanted = spec(size, crop=crop, interpolation=interpolation)

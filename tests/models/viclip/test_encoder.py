@@ -1,19 +1,22 @@
 """The encoder of feature_type=viclip: loading, texts, recipes, errors. What all encoders keep is in test_registry.py."""
 
 import logging
+from typing import cast
 
 import numpy as np
 import open_clip
 import pytest
 import torch
 from clipreel.errors import ConfigError, WeightsError
+from clipreel.models.base import WindowEncoder
 from clipreel.models.registry import identify, load_encoder
 from clipreel.models.viclip import family, source
 from clipreel.models.viclip.tokenizer import count_tokens, tokenize
 from clipreel.tests.viclip_small import small_state
 from safetensors.torch import save_file
 
-TEXTS = ["a dog", "", "Two  dogs\trun\nacross", "café &amp;amp; naïve &lt;b&gt;", "🙂 emoji 👩‍👩‍👧 here", "year 2024, 3.14%", "x" * 500,
+TEXTS = ["a dog", "", "Two  dogs\trun\nacross",
+         "café &amp;amp; naïve &lt;b&gt;", "🙂 emoji 👩‍👩‍👧 here", "year 2024, 3.14%", "x" * 500,
          "word " * 30, "word " * 31, "word " * 90, "don't we'll I'M", "日本語のテキスト"]
 
 
@@ -127,8 +130,8 @@ def test_other_families_have_no_recipe(feature_type, call):
 def test_recipes_are_recorded_and_change_the_picture(checkpoint, pictures):
     from clipreel.models.preprocess import preprocess_frames
 
-    default, demo, train = (load_encoder("viclip", "custom", checkpoint=str(checkpoint), recipe=recipe, device="cpu")
-                            for recipe in (None, "demo", "train"))
+    default, demo, train = (cast(WindowEncoder, load_encoder("viclip", "custom", checkpoint=str(checkpoint), recipe=recipe,
+                                                             device="cpu")) for recipe in (None, "demo", "train"))
     assert default.identity == train.identity != demo.identity
     assert (demo.identity.recipe, train.identity.recipe) == ("demo", "train")
     assert demo.identity.crop == train.identity.crop == "squash"

@@ -4,6 +4,7 @@ import json
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def published_b(said, tmp_path_factory):
 def test_equal_to_the_original(said, published_b):
     expected = np.load(GOLDEN / "viclip_b_7.npz")
     began = time.monotonic()
-    encoder = load_encoder("viclip", "ViCLIP-B", checkpoint=str(published_b), recipe="demo", precision="float32", device="cpu")
+    encoder: Any = load_encoder("viclip", "ViCLIP-B", checkpoint=str(published_b), recipe="demo", precision="float32", device="cpu")
     cells = np.random.default_rng(said["frames_seed"]).integers(0, 256, (said["n"], 3, 4, 3), dtype=np.uint8)
     frames = cells.repeat(24, axis=1).repeat(24, axis=2)  # [12, 72, 96, 3]
     crops = preprocess_frames(frames[encoder.choose_frames(len(frames))], encoder.preprocess)  # [8, 3, 224, 224]

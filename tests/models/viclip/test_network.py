@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -37,7 +38,8 @@ def clips():
 @pytest.mark.parametrize(("image_size", "patch_size", "width", "layers"), [(32, 8, 64, 2), (56, 14, 128, 3)])
 def test_open_clips_towers_at_one_frame(image_size, patch_size, width, layers):
     torch.manual_seed(3)
-    theirs = open_clip.CLIP(
+    make: Any = open_clip.CLIP
+    theirs = make(
         48, {"image_size": image_size, "patch_size": patch_size, "width": width, "layers": layers},
         {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 1, "layers": layers}, quick_gelu=True).eval()
     ours = {"temp": torch.tensor(0.01),

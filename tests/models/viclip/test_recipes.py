@@ -1,5 +1,7 @@
 """Recipes: which frames, and how they are resized."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from clipreel.models.base import PreprocessSpec
@@ -32,7 +34,7 @@ def test_the_middles_are_those_of_the_original_rule(wanted):
     for count in range(1, 400):
         parts = min(count, wanted)
         bounds = np.linspace(0, count, parts + 1).astype(int)
-        middles = [(begin + end - 1) // 2 for begin, end in zip(bounds[:-1], bounds[1:], strict=True)]
+        middles = [(begin + end - 1) // 2 for begin, end in pairwise(bounds)]
         middles += [middles[-1]] * (wanted - parts)
         assert RECIPES["train"].choose_frames(count, wanted).tolist() == middles
 
