@@ -35,7 +35,13 @@ class Command:
 
 def run() -> NoReturn:
     """The installed command `clipreel`."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # a second one, while the first was being answered
+        code = 130
+    if code == 130:
+        os._exit(code)  # threads may be in the middle of torch's work: leave without waiting for them
+    sys.exit(code)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     with _messages():
         try:
             code = _dispatch(list(sys.argv[1:] if argv is None else argv))
-            sys.stdout.flush()  # here, where a reader that went away is no traceback
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a reader that went away is no traceback
             return code
         except UsageError as error:
             log.error("error: %s", error)
@@ -56,9 +63,11 @@ def main(argv: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             log.error("interrupted; what is finished is kept, the same command goes on from there")
             return 130
-        except BrokenPipeError:
+        except BrokenPipeError as error:
             # The reader of our output (head, say) has enough. Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if sys.stdout is not None:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            log.debug("%s", error)
             return 1
 
 

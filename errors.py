@@ -11,6 +11,7 @@ ClipreelError
 └── VideoError              one video cannot be used: a row in the report, the others go on (exit code 1)
     ├── UnreadableVideoError  not there, not a video, no video stream, refused
     ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
+    ├── OutputError           its features cannot be written
     ├── EmptyVideoError       no frame comes out, or none inside start..end
     └── IndexMismatchError    the packets promised frames that decoding did not give; index again by decoding
 """
@@ -62,6 +63,10 @@ class UnreadableVideoError(VideoError):
 
 class DamagedVideoError(VideoError):
     """The file opens but ends early or breaks inside."""
+
+
+class OutputError(VideoError):
+    """A video's features cannot be written."""
 
 
 class EmptyVideoError(VideoError):

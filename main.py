@@ -20,7 +20,7 @@ def main() -> int:
                          f"(pip install -e {HERE} changes that)\n")
     from clipreel import cli
 
-    return cli.main(sys.argv[1:])
+    return cli.run()
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ class VideoqaAnswerConfig:
             raise ConfigError(f"subtitle_weight={self.subtitle_weight}: allowed is a number from 0 up")
         if self.subtitle_weight and self.video_root is None:
             raise ConfigError(f"subtitle_weight={self.subtitle_weight:g} needs video_root=, where the subtitles lie")
+        made = [name for name in ("extraction_fps", "extraction_total", "window_seconds", "stride_seconds")
+                if getattr(self, name) is not None]
+        if self.features is not None and (made or self.overwrite):
+            raise ConfigError(f"{', '.join(made) or 'overwrite'}: settled by the stored features={self.features}; leave it out, or "
+                              "leave features= out to make features anew")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ class VideoqaEvaluateConfig:
             raise ConfigError("scoring=strict needs dataset=, the questions with their answers")
         if self.scoring == "official" and self.dataset is not None:
             raise ConfigError("dataset= goes with scoring=strict; the official program takes the answers from results_file")
+        if self.scoring == "strict" and (self.skip_missing or self.gt_answer_key != "answer"):
+            raise ConfigError("skip_missing and gt_answer_key go with scoring=official: strictly, what is missing is wrong and "
+                              "the right answers are those of dataset=")
         if self.expect_videos is not None and self.expect_videos < 1:
             raise ConfigError(f"expect_videos={self.expect_videos}: allowed is a whole number above 0, or null")
 

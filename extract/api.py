@@ -30,6 +30,12 @@ def extract_features(videos: Paths | None = None, *, encoder: Encoder | None = N
     """
     from .run import run
 
+    if keys.get("dry_run"):
+        raise ConfigError("dry_run=True only prints, which Python calls do not: use the command line")
+    if encoder is not None and not hasattr(encoder, "identity"):
+        raise ConfigError(f"encoder={encoder!r}: allowed is what load_encoder returns")
+    if videos is not None and ("video_paths" in keys or "file_with_video_paths" in keys):
+        raise ConfigError("videos are given twice: as the first argument and as video_paths or file_with_video_paths")
     if videos is not None:
         keys["video_paths"] = [videos] if isinstance(videos, (str, os.PathLike)) else list(videos)
     if encoder is not None:

@@ -1,4 +1,4 @@
-"""The decode threads: each takes the next video, or, when no video is left to begin, a part of one that is under way.
+"""The decode threads: each takes the next video, or, when few are left to begin, a part of one that is under way.
 
 A part is a run of GOPs. Parts are as exact as the whole (the plan decodes what each needs), so one long video fills
 every core and nothing depends on who decoded what.
@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,14 +61,12 @@ class DecodePool:
         self._emit, self._finished, self._failed, self._stopped = emit, finished, failed, stopped
         self._tasks = threading.Condition()
         self._queued: deque[_Begin | _Part] = deque()
-        self._jobs: Iterator[Job] = iter(())
-        self._next_job: Job | None = None
+        self._jobs: deque[Job] = deque()
         self._running = 0
         self.cpu_seconds = 0.0
 
-    def feed(self, jobs: Iterator[Job]) -> None:
-        self._jobs = jobs
-        self._next_job = next(jobs, None)
+    def feed(self, jobs: Iterable[Job]) -> None:
+        self._jobs.extend(jobs)
 
     def work(self) -> None:
         """One thread's life."""
@@ -90,8 +88,8 @@ class DecodePool:
             while not self._stopped.is_set():
                 if self._queued:
                     task = self._queued.popleft()
-                elif self._next_job is not None:
-                    task, self._next_job = _Begin(self._next_job), next(self._jobs, None)
+                elif self._jobs:
+                    task = _Begin(self._jobs.popleft())
                 elif not self._running:
                     return None
                 else:
@@ -107,13 +105,11 @@ class DecodePool:
             reader = reader_for(item.path, options.reader, options.fps)
             index = reader.index(item.path, by_decoding=task.by_decoding)
             units = self._extractor.units(sample(index, options.request_of(item)))
-        except MemoryError:
-            raise
         except Exception as error:  # noqa: BLE001  one bad video is a row in the report, whatever is wrong with it
             self._fail(task.job, error)
             return
-        alone = self._next_job is None and not self._queued
-        parts = split_by_gop(index.packets, units.wanted, min(2 * options.workers, _MOST_PARTS) if alone else 1)
+        idle = len(self._jobs) + len(self._queued) < options.workers  # or soon: other videos do not keep all threads busy
+        parts = split_by_gop(index.packets, units.wanted, min(2 * options.workers, _MOST_PARTS) if idle else 1)
         attempt = Attempt(task.job, index, units, len(parts))
         tasks = [_Part(attempt, reader, wanted, task.by_decoding) for wanted in parts]
         with self._tasks:
@@ -140,9 +136,7 @@ class DecodePool:
             with self._tasks:
                 self._queued.append(_Begin(attempt.job, by_decoding=True))
                 self._tasks.notify_all()
-        except MemoryError:
-            raise
-        except (ClipreelError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  as above
             if attempt.give_up():
                 self._fail(attempt.job, error)
         else:

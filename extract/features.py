@@ -27,6 +27,7 @@ class Source:
     duration_seconds: float
     start_seconds: float | None = None
     end_seconds: float | None = None
+    damage: str | None = None  # what is missing of it, where allow_truncated let that pass
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def assign_keys(
     """
     owners: dict[str, str] = {}
     for number, item, content_id in items:
-        held = {key: owners.get(key) or stored_owner(key) for key in _candidates(item.name, content_id)}
+        held = {key: owners.get(key) or stored_owner(key) for key in key_candidates(item.name, content_id)}
         # What an earlier run stored under a longer key stays there, even if a shorter one is free by now.
         key = next((key for wanted in (content_id, None) for key, owner in held.items() if owner == wanted), None)
         if key is None:
@@ -37,7 +37,8 @@ def assign_keys(
         yield Job(number, key, item, content_id)
 
 
-def _candidates(name: str, content_id: str) -> tuple[str, ...]:
+def key_candidates(name: str, content_id: str) -> tuple[str, ...]:
+    """The keys a video may have, the first free one first."""
     if name in ("", ".", ".."):
         name = "video"
     encoded = os.fsencode(name)

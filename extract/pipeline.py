@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,8 +30,8 @@ log = logging.getLogger("clipreel")
 
 
 class Outcome(Protocol):
-    """What becomes of videos; called from one thread at a time. `done` may raise OSError or ClipreelError: the video
-    has failed then."""
+    """What becomes of videos; called from one thread at a time. `done` may raise ClipreelError: the video has failed
+    then."""
 
     def done(self, attempt: Attempt) -> None: ...
 
@@ -49,7 +49,7 @@ class Tally:
     batch_sizes: dict[str, list[int]] = field(default_factory=dict)
 
 
-class _Stopped(Exception):
+class _Stopped(BaseException):
     """Raised inside threads when the run is over before its time."""
 
 
@@ -59,20 +59,20 @@ class Pipeline:
     def __init__(self, extractors: Sequence[Extractor], options: PipelineOptions, outcome: Outcome):
         self._extractors, self._options, self._outcome = extractors, options, outcome
         self.tally = Tally()
-        self._stop = threading.Event()
+        self._stop, self._ended = threading.Event(), threading.Event()
         self._crash: BaseException | None = None
         self._fill_lock, self._tally_lock = threading.Lock(), threading.Lock()
         # Two batches a device lie ready; beyond that decoding waits, so memory does not grow with the videos.
         self._pixels: queue.Queue[tuple[Attempt, int, torch.Tensor] | None] = queue.Queue(
             max(16, 2 * options.batch_size * len(extractors)))
-        self._finished: queue.Queue[tuple[Any, Exception | None] | None] = queue.Queue(64)
+        self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
         self._pool = DecodePool(
             extractors[0], options, stopped=self._stop,
             emit=lambda attempt, unit, pixels: self._put(self._pixels, (attempt, unit, pixels)),
             finished=lambda attempt: self._put(self._finished, (attempt, None)),
             failed=lambda job, error: self._put(self._finished, (job, error)))
 
-    def run(self, jobs: Iterator[Job], tick: Callable[[], None]) -> None:
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> None:
         """Do all jobs; `tick` is called a few times a second. On KeyboardInterrupt what is finished is still written,
         then it is raised again; an error that is no single video's fault is raised too."""
         self._pool.feed(jobs)
@@ -81,21 +81,21 @@ class Pipeline:
         decoders = [threading.Thread(target=self._guarded, args=(self._pool.work,), daemon=True)
                     for _ in range(self._options.workers)]
         writer = threading.Thread(target=self._guarded, args=(self._write,), daemon=True)
-        for thread in [writer, *workers, *decoders]:
-            thread.start()
         try:
+            for thread in [writer, *workers, *decoders]:
+                thread.start()
             self._join(decoders, tick)
             self._put(self._pixels, None)
             self._join(workers, tick)
         except _Stopped:
             pass
-        except KeyboardInterrupt:
+        except BaseException:  # an interrupt, or whatever a signal handler raised: the threads must not wait for more
             self._stop.set()
             raise
         finally:
             self._join([*decoders, *workers], lambda: None)
-            self._finished.put(None)
-            self._join([writer], tick if not self._stop.is_set() else lambda: None)
+            self._ended.set()
+            self._join([writer], lambda: None)
             self.tally.decode_seconds = self._pool.cpu_seconds
         if self._crash is not None:
             raise self._crash
@@ -178,16 +178,19 @@ class Pipeline:
     # writing
 
     def _write(self) -> None:
-        while (item := self._finished.get()) is not None:
-            subject, error = item
+        while True:
+            try:
+                subject, error = self._finished.get(timeout=0.1)
+            except queue.Empty:
+                if self._ended.is_set():
+                    return
+                continue
             began = time.perf_counter()
             job = subject.job if isinstance(subject, Attempt) else subject
             if error is None:
                 try:
                     self._outcome.done(subject)
-                except BrokenPipeError:
-                    raise  # nobody reads what is printed: no video's fault
-                except (OSError, ClipreelError) as problem:
+                except ClipreelError as problem:
                     error = problem
             if error is not None:
                 self._outcome.failed(job, error)

@@ -35,7 +35,10 @@ class InOrder:
     def put(self, number: int, text: str) -> None:
         """Everything that video `number` has to say (nothing, for a failed one)."""
         self._waiting[number] = text
-        while self._next in self._waiting:
-            sys.stdout.write(self._waiting.pop(self._next))
-            self._next += 1
-        sys.stdout.flush()
+        try:
+            while self._next in self._waiting:
+                sys.stdout.write(self._waiting.pop(self._next))
+                self._next += 1
+            sys.stdout.flush()
+        except (OSError, ValueError, AttributeError) as error:  # a reader that went away, a full disk, a closed stdout
+            raise BrokenPipeError(f"standard output cannot be written ({error})") from error

@@ -29,8 +29,9 @@ class Progress:
         self._shown = finished
         if self._enabled and self._bar.disable and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            minutes = elapsed / finished * (self._videos - finished) / 60 if finished else float("nan")
-            left = f"{minutes:.0f} min left" if finished else "time left unknown"
+            left = "time left unknown"
+            if finished:
+                left = f"{elapsed / finished * (self._videos - finished) / 60:.0f} min left"
             log.info("%d of %d videos, %.1f frames/s, %.1f hours of video an hour, %s", finished, self._videos,
                      frames / elapsed, video_seconds / elapsed, left)
 

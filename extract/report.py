@@ -20,6 +20,8 @@ class Failure:
     reason: str
     start_seconds: float | None = None
     end_seconds: float | None = None
+    name: str = ""  # as it was named: the CSV's id, else the stem
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None, quiet: b
                 raise InputError(f"video_root={config.video_root}: has none of the {len(videos)} videos; "
                                  f"{sources[videos[0].name].problem}")
             found = extract(config, paths, identity, model, devices=devices, quiet=quiet)
+        found = _finite(found)
         features = {name: found.features[name] for name in (video.name for video in videos) if name in found.features}
         if not features and config.features is not None:
             raise InputError(f"features={config.features}: holds none of the {len(videos)} videos, the first being "
@@ -110,7 +111,11 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None, quiet: b
         subtitles = _subtitles(features, sources) if config.subtitle_weight else {}
         evidence = Evidence.of(videos, {name: one.features for name, one in features.items()}, subtitles)
         texts = TextFeatures(folder / "texts", identity)
-        use = texts.fill(evidence.phrases(recipe), model)
+        try:
+            use = texts.fill(evidence.phrases(recipe), model)
+        except OSError as error:
+            raise ConfigError(f"{texts.folder}: text features cannot be written ({error.strerror}); give another "
+                              "output_path") from error
     with clock.part("scores"):
         scores = score_options(evidence, texts, recipe)
         answered = _answers(videos, scores, texts, recipe, sources, found)
@@ -124,6 +129,14 @@ def run(config: VideoqaAnswerConfig, *, encoder: Encoder | None = None, quiet: b
     said = _account(config, recipe, found, answered, use, clock.seconds)
     write_json(folder / RUN, said)
     return AnswerRun(answered, said, folder, rows)
+
+
+def _finite(found: VideoFeatures) -> VideoFeatures:
+    """With the videos whose features hold infinities or NaNs (float16 that overflowed) among the failed."""
+    broken = {name: f"its features hold numbers that are not finite ({one.provenance.settings.encoder.precision}); try "
+                    "precision=float32" for name, one in found.features.items() if not np.isfinite(one.features).all()}
+    whole = {name: one for name, one in found.features.items() if name not in broken}
+    return VideoFeatures(whole, {**found.failed, **broken}, found.report)
 
 
 def _subtitles(features: Mapping[str, Features], sources: Mapping[str, VideoSource]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import socket
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _SUFFIX = ".clipreel-tmp"
+_NUMBERS = itertools.count()  # threads of one process do not share temporary files either
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -17,20 +19,31 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
     Raises OSError (no space left, no permission) after removing the temporary file.
     """
+    temporary = stage(path, write)
+    try:
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def stage(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
+    """The written and flushed temporary file that is to become `path`. Raises OSError after removing it."""
     temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             write(file)
-        put_in_place(temporary, path)
-    finally:
+        _flush(temporary)
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    return temporary
 
 
 def temporary_beside(path: Path) -> Path:
     # Host and process in the name: two runs never share a temporary file, and a later run knows what is stale.
     # The file's own name only as a digest: with it, a long key would go over the 255 bytes of a file name.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    return path.with_name(f".{digest}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
+    return path.with_name(f".{digest}.{socket.gethostname()}.{os.getpid()}-{next(_NUMBERS)}{_SUFFIX}")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -44,7 +57,7 @@ def remove_stale(folder: Path) -> None:
     """Remove temporary files that runs on this machine left behind when they were killed."""
     for path in folder.glob(f".*{_SUFFIX}"):
         host, _, process = path.name.removesuffix(_SUFFIX)[18:].rpartition(".")  # behind the digest and its dots
-        if host == socket.gethostname() and not _is_alive(process):
+        if host == socket.gethostname() and not _is_alive(process.partition("-")[0]):
             path.unlink(missing_ok=True)
 
 

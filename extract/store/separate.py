@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import StoredDataError
 from ..features import Features
 from .base import Mark
-from .files import digest_of_file, write_whole
+from .files import digest_of_file, put_in_place, stage
 from .marks import NOT_A_MARK, features_of, mark_from_json, mark_to_json, names_arrays
 
 META_SUFFIX = "_meta.json"
@@ -28,17 +28,25 @@ class SeparateFiles:
         self.suffix, self._save, self._load = suffix, save, load
 
     def write(self, folder: Path, key: str, features: Features) -> None:
-        """Write all files, the mark last. Raises OSError; then the key is absent or half written, never wrong."""
+        """Write all files, the mark last. Raises OSError; then what stood there stands (a full disk shows before anything
+        is replaced), or, after a crash between two renames, the key is half written, never wrong."""
         meta = folder / f"{key}{META_SUFFIX}"
-        meta.unlink(missing_ok=True)  # from here until the new mark stands, the key is half written
+        staged: dict[Path, Path] = {}
         contents = {}
-        for name, array in features.arrays().items():
-            path = folder / f"{key}_{name}{self.suffix}"
-            write_whole(path, lambda file, array=array: self._save(file, array))
-            contents[path.name] = {"size_bytes": path.stat().st_size, "sha256": digest_of_file(path)}
-        text = json.dumps(mark_to_json(key, features, contents), indent=1, sort_keys=True, ensure_ascii=False)
-        # backslashreplace: bytes of a path that are no UTF-8 become JSON's own escapes
-        write_whole(meta, lambda file: file.write(text.encode(errors="backslashreplace")))
+        try:
+            for name, array in features.arrays().items():
+                path = folder / f"{key}_{name}{self.suffix}"
+                staged[path] = stage(path, lambda file, array=array: self._save(file, array))
+                contents[path.name] = {"size_bytes": staged[path].stat().st_size, "sha256": digest_of_file(staged[path])}
+            text = json.dumps(mark_to_json(key, features, contents), indent=1, sort_keys=True, ensure_ascii=False)
+            # backslashreplace: bytes of a path that are no UTF-8 become JSON's own escapes
+            staged[meta] = stage(meta, lambda file: file.write(text.encode(errors="backslashreplace")))
+            meta.unlink(missing_ok=True)  # from here until the new mark stands, the key is half written
+            for path, temporary in staged.items():
+                put_in_place(temporary, path)
+        finally:
+            for temporary in staged.values():
+                temporary.unlink(missing_ok=True)
 
     def mark(self, folder: Path, key: str) -> Mark | None:
         mark = mark_of_file(folder, key)

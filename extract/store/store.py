@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import StoreConflictError
@@ -25,6 +28,18 @@ class FeatureStore:
         probe = self.folder / ".clipreel-write-test"
         probe.touch()
         probe.unlink(missing_ok=True)  # another run may have been quicker
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone among the processes and threads that write to this folder."""
+        import fcntl
+
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)  # which lets the lock go
 
     def write(self, key: str, features: Features) -> None:
         self.format.write(self.folder, key, features)

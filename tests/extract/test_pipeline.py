@@ -44,7 +44,7 @@ def run(extractors, paths, **options):
     outcome = Collect()
     pipeline = Pipeline(extractors, replace(defaults, **options), outcome)
     jobs = [Job(number, path.name, VideoItem(path, path.stem), f"{number:032}") for number, path in enumerate(paths)]
-    pipeline.run(iter(jobs), lambda: None)
+    pipeline.run(jobs, lambda: None)
     return outcome, pipeline.tally
 
 

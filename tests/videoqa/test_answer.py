@@ -126,6 +126,18 @@ def test_missing_and_broken_videos_are_rows(few, tiny, tmp_path, caplog):
     assert "drawn710001" in reasons["drawn710001"] and "drawn710002.mp4" in reasons["drawn710002"]
 
 
+def test_features_that_are_not_finite(few, tiny, tmp_path):
+    class Overflowing(Counting):
+        def encode(self, frames):
+            return super().encode(frames) * float("inf")
+
+    encoder: Any = Overflowing(tiny)
+    run = answer_questions(few.dataset, video_root=few.folder, encoder=encoder, output_path=tmp_path)
+    assert {one.status for one in run.answers} == {"failed"}
+    assert "not finite" in str(run.videos[0].reason)
+    assert run.accuracy == 0
+
+
 def test_no_video_at_all(few, tiny, tmp_path):
     with pytest.raises(InputError, match="has none of the 4 videos"):
         answer_questions(few.dataset, video_root=tmp_path, encoder=tiny, output_path=tmp_path / "out")
@@ -188,10 +200,13 @@ def test_ties_are_said(few, tiny, tmp_path):
     assert (run.answers[0].status, run.answers[0].letter, run.run["coverage"]["tied"]) == ("tied", "A", 1)
 
 
-def test_viclip_with_and_without_windows(few, tmp_path):
+def test_viclip_with_and_without_windows(few, few_frames, tmp_path):
     keys = {"video_root": few.folder, "model_name": "custom", "checkpoint": write_small(tmp_path / "small.pth"), "device": "cpu"}
     whole = answer_questions(few.dataset, output_path=tmp_path / "a", **keys)  # viclip is the default
     assert whole.run["features"]["feature_type"] == "viclip"
+    keys_of_frames = keys | {"video_root": few_frames.folder, "recipe": "demo"}
+    frames = answer_questions(few_frames.dataset, output_path=tmp_path / "c", **keys_of_frames)
+    assert {one.status for one in frames.answers} == {"answered"}
     windows = answer_questions(few.dataset, output_path=tmp_path / "b", window_seconds=0.5, pooling="max", text="question_option",
                                **keys)
     assert windows.run["features"]["window_seconds"] == 0.5
@@ -204,7 +219,8 @@ def test_viclip_with_and_without_windows(few, tmp_path):
 @pytest.mark.parametrize(("keys", "said"), [
     ({}, "video_root="), ({"video_root": ".", "subtitle_weight": -1}, "subtitle_weight=-1"),
     ({"video_root": ".", "pooling": "sum"}, "pooling=sum"),
-    ({"features": "x", "subtitle_weight": 1}, "video_root="), ({"video_root": ".", "texts": 1}, "no key 'texts'"),
+    ({"features": "x", "subtitle_weight": 1}, "video_root="), ({"features": "x", "extraction_fps": 1}, "extraction_fps"),
+    ({"features": "x", "overwrite": True}, "overwrite"), ({"video_root": ".", "texts": 1}, "no key 'texts'"),
 ])
 def test_wrong_keys(few, keys, said):
     with pytest.raises(ConfigError, match=said):

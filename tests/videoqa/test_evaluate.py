@@ -169,6 +169,7 @@ def test_wrong_wishes(files, keys, said):
 @pytest.mark.parametrize(("keys", "said"), [
     ({"video_duration_type": "shrt"}, "short, medium, long"), ({"video_duration_type": "short,short"}, "at most once"),
     ({"scoring": "strict"}, "dataset="), ({"dataset": "d.json"}, "scoring=strict"), ({"expect_videos": 0}, "expect_videos=0"),
+    ({"scoring": "strict", "dataset": "d", "skip_missing": True}, "skip_missing"),
     ({"scoring": "lenient"}, "official | strict"), ({"result_file": "x"}, "results_file"),
 ])
 def test_wrong_keys(keys, said):

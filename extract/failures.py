@@ -1,0 +1,42 @@
+"""`failures.jsonl` at the output root: what the last run could not do, a line a video."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import InputError
+from .report import Failure
+from .store.files import write_whole
+from .videos import VideoItem
+
+log = logging.getLogger("clipreel")
+NAME = "failures.jsonl"
+
+
+def write_failures(folder: Path, failures: Iterable[Failure]) -> None:
+    """Replace the list. A full disk is only logged: the report says all the same what failed."""
+    lines = "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures)
+    try:
+        write_whole(folder / NAME, lambda file: file.write(lines.encode(errors="backslashreplace")))
+    except OSError as error:
+        log.error("%s could not be written (%s)", folder / NAME, error.strerror)
+
+
+def read_failures(folder: Path) -> list[Failure]:
+    """The last run's list. Raises InputError when there is none or it is not one."""
+    try:
+        lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
+        return [Failure(**json.loads(line)) for line in lines]
+    except FileNotFoundError as error:
+        raise InputError(f"retry_failed=true: there is no {folder / NAME}; run once without it") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{folder / NAME}: is no list of failures ({error})") from error
+
+
+def item_of(failure: Failure) -> VideoItem:
+    """The video to try again, as it was named then."""
+    return VideoItem(Path(failure.path), failure.name, failure.start_seconds, failure.end_seconds, failure.metadata)

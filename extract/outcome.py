@@ -1,0 +1,167 @@
+"""What becomes of videos: stored, printed in order, or held; what was done, what skipped, what failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import __version__
+from ..configs.schema import ExtractConfig
+from ..errors import ClipreelError, OutputError, UnreadableVideoError
+from ..models.base import EncoderIdentity
+from .features import Features, Provenance, Settings, Source
+from .job import Attempt, Job
+from .keys import assign_keys, key_candidates
+from .predictions import Predictor
+from .printing import InOrder, format_features, format_probabilities
+from .report import Failure
+from .store.base import Mark
+from .store.store import FeatureStore, refuse_other_settings
+from .videos import VideoItem, content_id, size_bytes
+
+
+@dataclass
+class Outcome:
+    """The pipeline calls `done` and `failed`, from one thread. `quiet`: print nothing, hold what is not stored."""
+
+    config: ExtractConfig
+    identity: EncoderIdentity
+    store: FeatureStore | None
+    quiet: bool
+    predictor: Predictor | None = None
+    completed: dict[str, int] = field(default_factory=dict)  # key -> number of its job
+    skipped: dict[str, None] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    failed_numbers: set[int] = field(default_factory=set)
+    held: dict[str, Features] = field(default_factory=dict)
+    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: int = 0
+    video_seconds: float = 0.0
+    finished: int = 0  # of the planned jobs that were not skipped
+    _printer: InOrder = field(default_factory=InOrder)
+
+    def plan(self, items: Sequence[VideoItem]) -> list[Job]:
+        """A job an item that can be read at all; fills `skipped`. Raises StoreConflictError."""
+        marks: dict[str, Mark | None] = {}
+
+        def stored_owner(key: str) -> str | None:
+            marks[key] = mark = self.store.occupant(key) if self.store is not None else None
+            return mark.provenance.source.content_id if mark is not None else None
+
+        jobs = []
+        for job in assign_keys(self._identified(items), stored_owner):
+            mark = marks.get(job.key)
+            if mark is not None and self.store is not None and not self.config.overwrite:
+                refuse_other_settings(job.key, mark, self._settings(job.item), self.store.folder)
+                partial = mark.provenance.source.damage is not None and not self.config.allow_truncated
+                if not partial and self.store.mark(job.key) is not None:  # and not only in the other format of files
+                    self.skipped[job.key] = None
+            jobs.append(job)
+        numbers = {job.number for job in jobs}
+        for number in range(len(items)):
+            if number not in numbers:
+                self._say(number, "")  # failed already, or the same video as another
+        return jobs
+
+    def done(self, attempt: Attempt) -> None:
+        """Raises OutputError when the features cannot be written, BrokenPipeError when nobody reads what is printed."""
+        features, key = self._features(attempt), attempt.job.key
+        try:
+            if self.store is None:
+                text = self._predict(attempt.job.number, key, features)
+            else:
+                with self.store.locked():  # another run on this folder may have taken the key since it was planned
+                    key = self._free_key(attempt.job)
+                    text = self._predict(attempt.job.number, key, features)
+                    self.store.write(key, features)
+        except OSError as error:
+            folder = self.store.folder if self.store is not None else ""
+            raise OutputError(f"{attempt.job.item.path}: its features cannot be written to {folder} "
+                              f"({error.strerror or error})") from error
+        if self.store is None and self.quiet:
+            self.held[key] = features
+        elif self.store is None:
+            text += format_features(features)
+        self.completed[key] = attempt.job.number
+        self.finished += 1
+        self.rows += len(features)
+        self.video_seconds += attempt.index.duration_seconds
+        self._say(attempt.job.number, text)
+
+    def failed(self, job: Job, error: Exception) -> None:
+        self.finished += 1
+        self._fail(job.number, job.item, job.key, error)
+
+    def show_stored(self, job: Job) -> None:
+        """A skipped video's probabilities, from its stored features."""
+        text = ""
+        if self.predictor is not None and self.store is not None:
+            try:
+                text = self._predict(job.number, job.key, self.store.read(job.key))
+            except (OSError, ClipreelError) as error:
+                del self.skipped[job.key]
+                self._fail(job.number, job.item, job.key, error)
+                return
+        self._say(job.number, text)
+
+    def _free_key(self, job: Job) -> str:
+        """The job's key, or a longer one where another video's features have come to stand there meanwhile."""
+        assert self.store is not None
+        for key in dict.fromkeys((job.key, *key_candidates(job.item.name, job.content_id))):
+            mark = self.store.occupant(key)
+            if mark is None or mark.provenance.source.content_id == job.content_id:
+                return key
+        raise OutputError(f"{job.item.path}: other videos own every key for it; rename it, or give another output_path")
+
+    def _identified(self, items: Sequence[VideoItem]) -> Iterator[tuple[int, VideoItem, str]]:
+        for number, item in enumerate(items):
+            try:
+                identity = content_id(item)
+            except UnreadableVideoError as error:
+                self._fail(number, item, item.name, error)
+                continue
+            yield number, item, identity
+
+    def _fail(self, number: int, item: VideoItem, key: str, error: Exception) -> None:
+        reason = str(error) if isinstance(error, ClipreelError) else f"{item.path}: {error or type(error).__name__}"
+        self.failed_numbers.add(number)
+        self.failures.append(Failure(os.path.abspath(item.path), key, type(error).__name__, reason, item.start_seconds,
+                                     item.end_seconds, item.name, item.metadata))
+        self._say(number, "")
+
+    def _predict(self, number: int, key: str, features: Features) -> str:
+        if self.predictor is None:
+            return ""
+        probabilities = self.predictor.probabilities(features)
+        if self.store is not None:
+            self.predictor.write_table(self.store.folder / f"{key}_pred.csv", features, probabilities)
+        elif self.quiet:
+            self.probabilities[key] = probabilities
+        return format_probabilities(number, self.predictor.texts, probabilities)
+
+    def _say(self, number: int, text: str) -> None:
+        if not self.quiet:
+            self._printer.put(number, text)
+
+    def _settings(self, item: VideoItem) -> Settings:
+        config, pictures = self.config, item.path.is_dir()
+        reader = config.reader if config.reader != "auto" else "images" if pictures else "pyav"
+        return Settings(self.identity, config.sampling, config.extraction_fps, config.extraction_total, config.start,
+                        config.end, config.fps if pictures else None, reader, config.dtype, config.normalize,
+                        config.window_seconds, config.stride_seconds or config.window_seconds)
+
+    def _features(self, attempt: Attempt) -> Features:
+        values, units = attempt.rows()
+        if self.config.normalize:
+            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+        index, item = attempt.index, attempt.job.item
+        lost = len(attempt.units.rows) - len(units.rows)
+        damage = index.damage or (f"{lost} of {len(attempt.units.rows)} rows did not decode" if lost else None)
+        source = Source(os.path.abspath(item.path), size_bytes(item.path), attempt.job.content_id, index.width,
+                        index.height, index.duration_seconds, item.start_seconds, item.end_seconds, damage)
+        provenance = Provenance(source, self._settings(item), __version__, item.metadata)
+        return Features(values.astype(self.config.dtype), units.timestamps_ms,
+                        float(index.fps) if index.fps is not None else float("nan"), provenance, units.intervals_ms)
