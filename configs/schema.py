@@ -32,7 +32,7 @@ class EncoderConfig:
     crop: Literal["center", "squash", "pad"] | None = key(
         None, "how a frame becomes a square; null is the way the model was trained (clip: center)")
     preprocess: Literal["tensor", "pil"] = key(
-        "tensor", "tensor: fast, at most one grey level from PIL; pil: PIL itself")
+        "tensor", "tensor: at most one grey level from PIL (today its own kernel); pil: PIL itself")
     recipe: Literal["demo", "train"] | None = key(
         None, "viclip: which frames it sees and how they are resized; train: the middles of equal parts, bicubic; demo: as "
               "the original demonstration, every so many from the first, OpenCV's bilinear; null: train")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn import functional
 
 from .base import PreprocessSpec
 from .opencv_resize import resize_as_opencv
@@ -75,15 +74,9 @@ def _resize(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -
     """[n, h, w, 3] -> [n, 3, height, width]."""
     if spec.interpolation == "opencv_bilinear":
         return torch.from_numpy(resize_as_opencv(frames, height, width)).permute(0, 3, 1, 2)
-    # torch's byte kernel is eight times as fast as PIL but holds its filter in 16 bits, so its first pass is now and
-    # then off by one. The second pass hands that on times its middle weight: under a half when it shrinks by two or
-    # more (one level in all), near one otherwise (two levels seen). There, on small frames, PIL itself is cheap.
-    # So too where PIL takes columns first; torch never does.
-    if spec.backend == "pil" or frames.shape[1] < 2 * height or _columns_first(frames, height, width):
-        return _stack([Image.fromarray(frame).resize((width, height), _FILTERS[spec.interpolation]) for frame in frames])
-    frames = np.require(frames, requirements=["C", "W"])  # torch takes no negative strides and no read-only memory
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)  # [n, 3, h, w], in memory still [n, h, w, 3]: the fast path
-    return functional.interpolate(pixels, size=(height, width), mode=spec.interpolation, antialias=True)
+    # PIL's own kernel: torch's for bytes is several times as fast but holds its filter in 16 bits, and on hard edges
+    # that is up to two grey levels off.
+    return _stack([Image.fromarray(frame).resize((width, height), _FILTERS[spec.interpolation]) for frame in frames])
 
 
 def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:
