@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-import cv2
+import cv2  # pyright: ignore[reportMissingImports]
 import torch
 from clip.model import build_model
 from PIL import Image

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
+import cv2  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torch
 from clipreel.models.viclip.network import ViCLIP
