@@ -11,8 +11,9 @@ from .opencv_resize import resize_as_opencv
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
-# Frames longer than this many squares are cut before resizing: 4000x1 would otherwise become 896000x224 (600 MB).
-LONGEST_IN_SQUARES = 16
+# Of frames longer than this many squares only the crop is resized: 4000x1 would otherwise become 896000x224 (600 MB).
+# What is left out is PIL's rounding of the whole: such a strip may be two grey levels off.
+LONGEST_IN_SQUARES = 256
 
 
 def preprocess_frames(frames: np.ndarray, spec: PreprocessSpec) -> torch.Tensor:
@@ -37,14 +38,15 @@ def preprocess_frames(frames: np.ndarray, spec: PreprocessSpec) -> torch.Tensor:
     height, width = resized_height_width(frames.shape[1], frames.shape[2], spec)
     if spec.crop == "center" and spec.interpolation in _FILTERS and max(height, width) > LONGEST_IN_SQUARES * size:
         return _visible_part(frames, height, width, spec)  # [n, 3, S, S]
-    resized = _resize(frames, height, width, spec)  # [n, 3, height, width]
-    if spec.crop == "pad":
-        square = torch.zeros(len(frames), 3, size, size, dtype=torch.uint8)
-        top, left = (size - height) // 2, (size - width) // 2
-        square[..., top : top + height, left : left + width] = resized
-        return square
     top, left = _crop_offset(height, size), _crop_offset(width, size)
-    return resized[..., top : top + size, left : left + size].contiguous()
+    if spec.interpolation == "opencv_bilinear":
+        resized = torch.from_numpy(resize_as_opencv(frames, height, width)).permute(0, 3, 1, 2)  # [n, 3, height, width]
+        return resized[..., top : top + size, left : left + size].contiguous()
+    # PIL's own kernel: torch's for bytes is several times as fast but holds its filter in 16 bits, and on hard edges
+    # that is up to two grey levels off. A crop beyond the picture (pad) is black there.
+    whole = ((width, height), _FILTERS[spec.interpolation])
+    crop = (left, top, left + size, top + size)
+    return _stack([Image.fromarray(frame).resize(*whole).crop(crop) for frame in frames])
 
 
 def normalize(frames: torch.Tensor, spec: PreprocessSpec, dtype: torch.dtype) -> torch.Tensor:
@@ -67,16 +69,9 @@ def resized_height_width(height: int, width: int, spec: PreprocessSpec) -> tuple
 
 
 def _crop_offset(length: int, size: int) -> int:
+    if length < size:  # pad
+        return -((size - length) // 2)
     return int(round((length - size) / 2.0))  # noqa: RUF046 - torchvision's own words
-
-
-def _resize(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:
-    """[n, h, w, 3] -> [n, 3, height, width]."""
-    if spec.interpolation == "opencv_bilinear":
-        return torch.from_numpy(resize_as_opencv(frames, height, width)).permute(0, 3, 1, 2)
-    # PIL's own kernel: torch's for bytes is several times as fast but holds its filter in 16 bits, and on hard edges
-    # that is up to two grey levels off.
-    return _stack([Image.fromarray(frame).resize((width, height), _FILTERS[spec.interpolation]) for frame in frames])
 
 
 def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessSpec) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The tensor path against PIL, picture by picture."""
+"""Preprocessing against PIL and torchvision, picture by picture."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ def picture(kind: str, height: int, width: int, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
     if kind == "noise":
         return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    if kind == "blocks":  # hard edges at even distances, where filters meet exact halves
+        rows, columns = np.arange(height)[:, None], np.arange(width)[None]
+        lit = (rows // (1 + seed % 5) + columns // (1 + seed // 5 % 4)) % 2
+        return np.repeat((lit * 255).astype(np.uint8)[..., None], 3, axis=2)
     if kind == "black and white":
         return (generator.integers(0, 2, (height, width, 3)) * 255).astype(np.uint8)
     coarse = generator.integers(0, 256, (max(1, height // 12), max(1, width // 12), 3), dtype=np.uint8)
@@ -50,10 +54,15 @@ def difference(frame: np.ndarray, wanted: PreprocessSpec) -> int:
     return int(np.abs(ours.astype(int) - reference(frame, wanted)).max())
 
 
+def lengths() -> st.SearchStrategy[int]:
+    """1 to 1000, as many small as large."""
+    return st.floats(0, 3).map(lambda power: round(10**power))
+
+
 @settings(max_examples=150, deadline=None)
 @given(
-    height=st.integers(1, 700), width=st.integers(1, 700), size=st.sampled_from([31, 64, 224]),
-    kind=st.sampled_from(["noise", "black and white", "smooth"]), crop=st.sampled_from(["center", "squash", "pad"]),
+    height=lengths(), width=lengths(), size=st.sampled_from([31, 64, 224]),
+    kind=st.sampled_from(["noise", "black and white", "blocks", "smooth"]), crop=st.sampled_from(["center", "squash", "pad"]),
     interpolation=st.sampled_from(["bicubic", "bilinear"]), seed=st.integers(0, 99),
 )
 @example(1, 1, 224, "noise", "center", "bicubic", 0)
@@ -65,31 +74,33 @@ def difference(frame: np.ndarray, wanted: PreprocessSpec) -> int:
 @example(62, 31, 31, "noise", "pad", "bicubic", 0)
 @example(1280, 720, 224, "noise", "squash", "bicubic", 0)
 @example(448, 448, 224, "black and white", "squash", "bicubic", 0)
-def test_within_one_grey_level_of_pil(height, width, size, kind, crop, interpolation, seed):
+def test_is_pil_to_the_bit(height, width, size, kind, crop, interpolation, seed):
     wanted = spec(size, crop=crop, interpolation=interpolation)
-    assert difference(picture(kind, height, width, seed), wanted) <= 1
+    strip = max(height, width) > LONGEST_IN_SQUARES * min(height, width)
+    assert difference(picture(kind, height, width, seed), wanted) <= (2 if strip else 0)
 
 
-@pytest.mark.parametrize("kind", ["noise", "black and white", "smooth"])
+@pytest.mark.parametrize("kind", ["noise", "black and white", "blocks", "smooth"])
 @pytest.mark.parametrize(("height", "width"), [(720, 1280), (1080, 1920), (1280, 720), (240, 320), (225, 225), (453, 999)])
-def test_video_sizes_within_one_grey_level(kind, height, width):
-    assert difference(picture(kind, height, width), spec(224)) <= 1
+def test_video_sizes_are_pil_to_the_bit(kind, height, width):
+    assert difference(picture(kind, height, width), spec(224)) == 0
 
 
 @pytest.mark.parametrize(("height", "width"), [(240, 320), (480, 853), (97, 131), (1, 1), (300, 300), (720, 1281)])
-def test_pil_is_torchvision_to_the_bit(height, width):
+@pytest.mark.parametrize("backend", ["tensor", "pil"])
+def test_is_torchvision_on_pil_pictures_to_the_bit(height, width, backend):
     frame = picture("noise", height, width)
     theirs = CenterCrop(64)(Resize(64, interpolation=InterpolationMode.BICUBIC)(Image.fromarray(frame)))
-    ours = preprocess_frames(frame, spec(64, backend="pil"))[0].permute(1, 2, 0).numpy()
+    ours = preprocess_frames(frame, spec(64, backend=backend))[0].permute(1, 2, 0).numpy()
     assert np.array_equal(ours, np.asarray(theirs))
 
 
-@pytest.mark.parametrize(("height", "width"), [(40, 800), (800, 40), (3, 70), (130, 2700)])
+@pytest.mark.parametrize(("height", "width"), [(3, 800), (800, 3), (1, 300), (10, 2700)])
 @pytest.mark.parametrize("backend", ["tensor", "pil"])
 def test_very_long_frames_are_the_crop_of_the_whole(height, width, backend):
     wanted = spec(32, backend=backend)
     assert max(height, width) / min(height, width) > LONGEST_IN_SQUARES
-    assert difference(picture("noise", height, width), wanted) <= 1
+    assert difference(picture("noise", height, width), wanted) <= 2
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (2, 9000)])
