@@ -1,0 +1,1 @@
+"""What differs between two videos of one action (VidDiff): propose, localize, compare, evaluate."""
