@@ -40,6 +40,7 @@ class VideoIndex:
     end_pts: int  # the tick at which the last frame leaves the screen
     packets: PacketTable | None
     damage: str | None = None  # why the file looks cut or broken; None: it is whole
+    said_end_pts: int | None = None  # where the file says that the stream ends, should that be before `end_pts`
 
     def __post_init__(self):
         if len(self.pts) and (np.any(np.diff(self.pts) <= 0) or self.end_pts <= self.pts[-1]):

@@ -13,8 +13,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..errors import EmptyVideoError
+from ..errors import EmptyVideoError, VideoError
 from .frames import VideoIndex
+
+# More is a slip of the pen: every frame of 46 hours at 60 fps is as many. A row of ViT-B/32's features takes 2 kB of memory
+# until its video is written.
+MOST_ROWS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def _played_at(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samp
     else:
         step = 1 / (_exact(request.fps) * index.time_base)
         instants, count = span.begin, max(1, math.ceil((span.grid_end - span.begin) / step))
+    _check_count(index, count, request)
     first_tick = instants + _tolerance(index)
     # floor(first_tick + k * step) in whole numbers: exact for any length and any time base
     divisor = first_tick.denominator * step.denominator
@@ -118,18 +123,36 @@ def _played_at(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samp
 
 
 def _video_features(index: VideoIndex, request: SamplingRequest, span: _Span) -> Samples:
-    """Row k is the last frame with t < (k + 0.5)/fps; round(duration * fps) rows stamped k/fps, counted from t0."""
-    duration = (span.end - span.begin) * index.time_base
+    """ffmpeg's `-filter:v fps=`: on the file's clock in whole ticks, every time rounds to the nearest 1/fps, halves up. The
+    rows run from the first frame's to the end's, and row k shows the last frame that rounds to k or before it.
+
+    They are stamped 0, 1/fps, 2/fps, …, as in a file that ffmpeg writes so. Where ffmpeg would give no row at all (a video
+    shorter than half of 1/fps) there is one. A segment, and a count of frames, are counted from their own beginning.
+    """
+    begin, end = span.begin, min(span.end, Fraction(index.said_end_pts or span.end))
     if request.total is not None:
         # that tool turns a count into a rate: total * source fps / source frames
-        fps = Fraction(request.total) / duration
+        origin, fps = begin, Fraction(request.total) / ((end - begin) * index.time_base)
     else:
-        fps = _exact(request.fps)
-    count = max(1, math.floor(duration * fps + Fraction(1, 2)))
-    ticks = np.array([math.ceil(span.begin + (k + Fraction(1, 2)) / (fps * index.time_base)) for k in range(count)],
-                     dtype=np.int64)
+        origin, fps = begin, _exact(request.fps)
+        if request.start_seconds is None:
+            origin = Fraction(math.floor(index.start_seconds / index.time_base + Fraction(1, 2)))
+    step = 1 / (fps * index.time_base)  # in ticks
+    half = Fraction(1, 2)
+    row, stop = (math.floor((tick - origin) / step + half) for tick in (begin, end))
+    rows = range(row, max(stop, row + 1))
+    _check_count(index, len(rows), request)
+    ticks = np.array([math.ceil(origin + (k + half) * step) for k in rows], dtype=np.int64)
     frames = np.clip(np.searchsorted(index.pts, ticks, side="left") - 1, span.first, span.last - 1).astype(np.int64)
-    return Samples(frames, np.array([float(k * 1000 / fps) for k in range(count)]), 0.0, float(1000 * duration))
+    times = np.array([float(k * 1000 / fps) for k in range(len(rows))])
+    return Samples(frames, times, 0.0, float(1000 * (end - begin) * index.time_base))
+
+
+def _check_count(index: VideoIndex, count: int, request: SamplingRequest) -> None:
+    if count > MOST_ROWS:
+        asked = f"extraction_fps={request.fps:g}" if request.fps is not None else f"extraction_total={request.total}"
+        raise VideoError(f"{index.path}: {asked} would take {count:,} rows of its {index.duration_seconds:,.0f} s; at most "
+                         f"{MOST_ROWS:,} a video can be made: ask for fewer")
 
 
 def _stretch_ms(index: VideoIndex, span: _Span) -> tuple[float, float]:

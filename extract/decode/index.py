@@ -129,7 +129,10 @@ def _build(path: Path, container: av.container.InputContainer, stream: av.video.
     timeline = trusted and container.start_time is not None
     start = _start_seconds(container, stream, time_base) if timeline else pts[0].item() * time_base
     damage = scan.damage or _early_end(missing, container, float((int(pts[-1]) + 2 * last) * time_base - start))
-    return VideoIndex(path, width, height, time_base, start, fps, pts, int(pts[-1]) + last, packets, damage)
+    end = int(pts[-1]) + last
+    said = (stream.start_time or 0) + stream.duration if trusted and stream.duration else end
+    return VideoIndex(path, width, height, time_base, start, fps, pts, end, packets, damage,
+                      said_end_pts=said if pts[-1] < said < end else None)
 
 
 def _true_rate(said: Fraction | None, pts: np.ndarray, last: int, time_base: Fraction) -> Fraction | None:

@@ -1,7 +1,9 @@
 """Which frames are taken: golden cases, the other tool's filter itself, and properties."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import av.error
 import av.filter
 import numpy as np
 import pytest
-from clipreel.errors import EmptyVideoError
+from clipreel.errors import EmptyVideoError, VideoError
 from clipreel.extract.decode.index import index_video
 from clipreel.extract.frames import VideoIndex
 from clipreel.extract.sampling import RULES, SamplingRequest, frames_on_screen, sample
@@ -226,12 +228,13 @@ def filtered(index: VideoIndex, fps: str) -> list[int]:
                 return
             found.append(frame.to_ndarray()[:2, 0].astype(int) @ (256, 1))  # pyright: ignore[reportAttributeAccessIssue]
 
-    ends = [*index.pts[1:].tolist(), index.end_pts]
+    origin = math.floor(index.start_seconds / index.time_base + Fraction(1, 2))  # ffmpeg shifts by whole ticks
+    ends = [*index.pts[1:].tolist(), index.said_end_pts or index.end_pts]
     for number, (pts, end) in enumerate(zip(index.pts.tolist(), ends, strict=True)):
         levels = np.zeros((16, 16), np.uint8)
         levels[0], levels[1] = divmod(number, 256)
         frame = av.VideoFrame.from_ndarray(levels, format="gray")
-        frame.pts, frame.time_base, frame.duration = pts, index.time_base, end - pts
+        frame.pts, frame.time_base, frame.duration = pts - origin, index.time_base, end - pts
         source.push(frame)
         drain()
     source.push(None)
@@ -249,12 +252,45 @@ def test_rule_video_features_is_ffmpegs_filter(rate: Fraction, fps: str, seconds
 
 
 @settings(max_examples=100, deadline=None)
-@given(gaps=st.lists(st.integers(1, 400), min_size=1, max_size=40), fps=st.sampled_from(["1", "3", "12.5", "30"]))
-def test_rule_video_features_is_ffmpegs_filter_at_variable_rates(gaps: list[int], fps: str) -> None:
-    index = video(np.cumsum([0, *gaps[:-1]]).tolist(), MATROSKA, gaps[-1])
+@given(gaps=st.lists(st.integers(1, 400), min_size=1, max_size=40), late=st.integers(0, 3000),
+       start=st.sampled_from([Fraction(0), Fraction(7, 5), Fraction(-21, 1000)]), fps=st.sampled_from(["1", "3", "12.5", "30"]))
+def test_rule_video_features_is_ffmpegs_filter_at_variable_rates(gaps: list[int], late: int, start: Fraction, fps: str) -> None:
+    """`late`: the picture begins after the file's timeline does, as where sound comes first."""
+    first = late + int(start * 1000)
+    index = video((first + np.cumsum([0, *gaps[:-1]])).tolist(), MATROSKA, gaps[-1], start)
+    assert_as_filtered(index, fps)
+
+
+def assert_as_filtered(index: VideoIndex, fps: str) -> None:
     found = filtered(index, fps)
     ours = frames(index, fps=float(fps), rule="video_features")
     assert ours == found or (not found and len(ours) == 1)  # of too short a video that tool makes nothing
+
+
+@pytest.mark.parametrize("name", [
+    "h264.mp4", "h264.mkv", "ntsc.mp4", "ntsc.mkv", "vp9.webm", "mpeg2.ts", "raw.h264", "h264.avi", "irregular.mp4",
+    "irregular.mkv", "one_frame.mp4", "late_video.mp4", "late_video.mkv", "late_video.ts", "sound.webm",
+    "negative_start.mkv", "edit_list.mp4",
+])
+def test_rule_video_features_is_ffmpegs_filter_on_files(zoo: Zoo, name: str) -> None:
+    index = index_video(zoo(name))
+    for fps in ("0.2", "0.5", "1", "2", "5", "12.5", "29.97", "40"):
+        assert_as_filtered(index, fps)
+
+
+def test_that_tool_ends_where_the_file_says_even_in_mid_frame() -> None:
+    """ActivityNet's mp4s: the last sample lasts one tick, whatever FFmpeg's demuxer makes of it."""
+    index = replace(steady(25, 2, Fraction(1, 1000)), said_end_pts=1961)
+    assert len(frames(index, fps=40, rule="video_features")) == 78
+    assert len(frames(replace(index, said_end_pts=None), fps=40, rule="video_features")) == 80
+
+
+@pytest.mark.parametrize("request_", [{"fps": 1e6}, {"fps": 1e6, "rule": "video_features"}, {"total": 10_000_001}])
+def test_more_rows_than_can_be_held_are_refused_at_once(request_: dict) -> None:
+    began = time.perf_counter()
+    with pytest.raises(VideoError, match=r"extraction_(fps|total)=.* rows of its 3,600 s; at most 10,000,000"):
+        sample(video([0, 3_599_000], MATROSKA, 1000), SamplingRequest(**request_))
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(("rate", "fps", "expected"), [
