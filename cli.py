@@ -67,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
             # The reader of our output (head, say) has enough. Python would complain once more at exit.
             if sys.stdout is not None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            log.debug("%s", error)
+            if error.errno is None:  # not that, but a full disk under a redirection
+                log.error("error: %s", error)
             return 1
 
 

@@ -123,6 +123,8 @@ def _read_lines(name: str, path: Path) -> tuple[str, ...]:
 
 def _scalar(name: str, value: Any, kind: type) -> Any:
     allowed = ConfigError(f"{name}={value}: allowed is {describe(kind)}")
+    if getattr(value, "shape", None) == ():  # a number of NumPy's
+        value = value.item()
     if kind is bool:
         if isinstance(value, bool):
             return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..configs.load import file_value, load_config
@@ -37,7 +37,7 @@ def extract_features(videos: Paths | None = None, *, encoder: Encoder | None = N
     if videos is not None and ("video_paths" in keys or "file_with_video_paths" in keys):
         raise ConfigError("videos are given twice: as the first argument and as video_paths or file_with_video_paths")
     if videos is not None:
-        keys["video_paths"] = [videos] if isinstance(videos, (str, os.PathLike)) else list(videos)
+        keys["video_paths"] = [videos] if isinstance(videos, (str, os.PathLike)) else _listed(videos)
     if encoder is not None:
         named = sorted({*EncoderConfig.__dataclass_fields__, "device", "device_ids"} & keys.keys())
         if named:
@@ -45,3 +45,11 @@ def extract_features(videos: Paths | None = None, *, encoder: Encoder | None = N
         keys["feature_type"] = encoder.identity.feature_type
     shipped = str(file_value(keys, "feature_type") or "clip")
     return run(load_config(ExtractConfig, keys, shipped=shipped), encoder=encoder, quiet=True)
+
+
+def _listed(videos: object) -> list[object]:
+    if isinstance(videos, Iterable) and not isinstance(videos, (bytes, bytearray, Mapping)):
+        listed = list(videos)
+        if all(isinstance(video, (str, os.PathLike)) for video in listed):
+            return listed
+    raise ConfigError(f"videos={videos!r}: allowed is a path, a folder, a glob, or a list of them")

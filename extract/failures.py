@@ -21,6 +21,7 @@ def write_failures(folder: Path, failures: Iterable[Failure]) -> None:
     """Replace the list. A full disk is only logged: the report says all the same what failed."""
     lines = "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / NAME, lambda file: file.write(lines.encode(errors="backslashreplace")))
     except OSError as error:
         log.error("%s could not be written (%s)", folder / NAME, error.strerror)

@@ -40,5 +40,7 @@ class InOrder:
                 sys.stdout.write(self._waiting.pop(self._next))
                 self._next += 1
             sys.stdout.flush()
-        except (OSError, ValueError, AttributeError) as error:  # a reader that went away, a full disk, a closed stdout
+        except BrokenPipeError:  # the reader has enough
+            raise
+        except (OSError, ValueError, AttributeError) as error:  # a full disk, a closed stdout
             raise BrokenPipeError(f"standard output cannot be written ({error})") from error

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..models.base import Encoder, EncoderIdentity
 from ..models.registry import identify, load_encoder
 from .devices import resolve_devices
+from .failures import NAME as FAILURES_NAME
 from .failures import item_of, read_failures, write_failures
 from .features import Features
 from .options import PipelineOptions
@@ -65,12 +66,14 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
         untried = []
     finally:
         progress.close()
-        if store is not None:
-            settled = {*outcome.completed.values(), *outcome.failed_numbers}
-            left = [Failure(os.path.abspath(job.item.path), job.key, "Interrupted", "not tried again before the run ended",
-                            job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata)
-                    for job in untried if job.number not in settled]
-            write_failures(_output_root(config), [*outcome.failures, *left])
+        settled = {*outcome.completed.values(), *outcome.failed_numbers}
+        left = [Failure(os.path.abspath(job.item.path), job.key, "Interrupted", "not tried again before the run ended",
+                        job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata)
+                for job in untried if job.number not in settled]
+        listed, root = [*outcome.failures, *left], _output_root(config)
+        # A run that only prints makes no file but to say what failed, or that nothing does any more.
+        if store is not None or (not quiet and (listed or (root / FAILURES_NAME).is_file())):
+            write_failures(root, listed)
     features = _Stored(store, [*outcome.completed, *outcome.skipped]) if store is not None else outcome.held
     return Report(sorted(outcome.completed, key=outcome.completed.__getitem__), list(outcome.skipped), outcome.failures,
                   features, frames=outcome.rows, video_seconds=outcome.video_seconds,
