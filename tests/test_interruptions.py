@@ -16,6 +16,7 @@ import pytest
 from clipreel import cli, extract_features, load_features
 from clipreel.extract.store.store import FeatureStore
 from clipreel.tests.media import Recipe
+from clipreel.tests.test_survival import answer_interrupts
 
 MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
@@ -95,16 +96,16 @@ def test_no_place_for_the_output(redirect, said):
 
 
 def test_two_interrupts_end_it_at_once(short_videos, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, str(MAIN), *words(short_videos, on_extraction="save_numpy", output_path=tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(tmp_path.rglob("*_meta.json")):
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    argv = words(short_videos, on_extraction="save_numpy", output_path=tmp_path)
+    with subprocess.Popen([sys.executable, str(MAIN), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=answer_interrupts) as process:
+        while not list(tmp_path.rglob("*_meta.json")):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert cli.main(["inspect", str(tmp_path)]) == 0  # what is marked as done is whole

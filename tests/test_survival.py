@@ -32,10 +32,15 @@ def settings(output):
     return {"model_name": "tiny", "on_extraction": "save_numpy", "output_path": str(output), "batch_size": 8, "extraction_fps": 5}
 
 
+def answer_interrupts():
+    """A shell's background jobs, and so perhaps this whole test run, are born deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(videos, output, *words):
     return subprocess.Popen([sys.executable, str(MAIN), f"video_paths={videos}", "workers=2", *words,
                              *(f"{key}={value}" for key, value in settings(output).items())],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=answer_interrupts)
 
 
 def wait_for_marks(process, output, count):

@@ -19,6 +19,7 @@ from ..errors import ConfigError, InputError
 from ..extract.devices import resolve_devices
 from ..extract.features import Features
 from ..extract.store.files import digest_of_file
+from ..extract.text_features import TextUse
 from ..models.base import Encoder
 from ..models.registry import identify, load_encoder
 from .ablation import AblationRow, ablate, records
@@ -28,7 +29,7 @@ from .results import ABLATION, FLAT, GROUPED, RUN, flat_records, grouped_records
 from .scoring import Evidence, Recipe, score_options
 from .sources import VideoRoot, VideoSource
 from .subtitles import lines_at, read_subtitles
-from .text_features import TextFeatures, TextUse
+from .text_features import TextFeatures
 from .texts import phrases_of
 from .video_features import LazyEncoder, VideoFeatures, encoder_of, extract, read
 

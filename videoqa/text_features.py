@@ -1,130 +1,24 @@
-"""Text features on disk: a text is encoded once for a model, whatever asks for it later."""
+"""Text features of phrases: options, with their questions made to fit."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
-import numpy as np
-
-from ..errors import StoredDataError
-from ..extract.store.files import write_whole
-from ..models.base import EncoderIdentity, TextEncoder
+from ..extract.text_features import TextFeaturesOf
+from ..models.base import TextEncoder
 from .texts import Phrase, fit
 
-_SHARD_TEXTS = 1024  # after so many new texts a file is written, which a killed run leaves behind
-_MODEL_FILE = "model.json"
 
+class TextFeatures(TextFeaturesOf[Phrase]):
+    """Phrase -> unit feature. The same option without a question, and a text that two phrases come to, are encoded once."""
 
-@dataclass(frozen=True)
-class TextUse:
-    """What getting texts took in one run."""
+    def said(self, key: Phrase, encoder: TextEncoder) -> tuple[str, bool]:
+        fitted = fit(key, encoder)
+        return fitted.said, fitted.cut
 
-    asked: int  # distinct phrases
-    encoded: int  # distinct texts that went through the network
-    seconds: float
+    def entry(self, key: Phrase) -> dict[str, Any]:
+        return asdict(key)
 
-
-class TextFeatures:
-    """Phrase -> unit feature, in `folder/<model>-<digest>/`: model.json, and .npz files that are written whole and never
-    changed (so that two runs may write at once). Holds no pickles."""
-
-    def __init__(self, folder: Path, identity: EncoderIdentity):
-        said = {name: getattr(identity, name)
-                for name in ("feature_type", "model_name", "pretrained", "weights_sha256", "precision")}
-        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
-        self.folder = folder / f"{identity.model_name.replace('/', '_')}-{digest}"
-        self._said = said
-        self._rows: dict[Phrase, int] = {}
-        self._cut: set[Phrase] = set()
-        self._blocks: list[np.ndarray] = []
-        self._count = 0
-        self.logit_scale: float | None = None
-        if self.folder.is_dir():
-            self._read()
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """float32 [m, dim], each row of length 1."""
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks)]
-        return self._blocks[0] if self._blocks else np.empty((0, 0), dtype=np.float32)
-
-    def lacking(self, phrases: Iterable[Phrase]) -> list[Phrase]:
-        """The distinct phrases that are not there, in order."""
-        return [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._rows]
-
-    def rows(self, phrases: Iterable[Phrase]) -> np.ndarray:
-        """int64 [n], places in `matrix`. Raises KeyError for a phrase that was not filled in."""
-        return np.array([self._rows[phrase] for phrase in phrases], dtype=np.int64)
-
-    def is_cut(self, phrase: Phrase) -> bool:
-        """Whether the model saw less than the whole phrase."""
-        return phrase in self._cut
-
-    def fill(self, phrases: Iterable[Phrase], encoder: Callable[[], TextEncoder]) -> TextUse:
-        """Encode what is lacking, each distinct text once and in batches. `encoder` is called only when there is some.
-
-        Raises OSError where the folder cannot be written.
-        """
-        began, distinct = time.perf_counter(), list(dict.fromkeys(phrases))
-        lacking, encoded = self.lacking(distinct), 0
-        if not lacking and (self.logit_scale is not None or not distinct):
-            return TextUse(len(distinct), 0, time.perf_counter() - began)
-        network = encoder()
-        self.logit_scale = float(network.logit_scale)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        model = json.dumps({**self._said, "logit_scale": self.logit_scale}, indent=1)
-        write_whole(self.folder / _MODEL_FILE, lambda file: file.write(model.encode()))
-        for begin in range(0, len(lacking), _SHARD_TEXTS):
-            some = lacking[begin:begin + _SHARD_TEXTS]
-            fitted = [fit(phrase, network) for phrase in some]
-            texts = list(dict.fromkeys(one.said for one in fitted))
-            features = network.encode_text(texts).float().cpu().numpy()
-            features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-            encoded += len(texts)
-            place = {text: row for row, text in enumerate(texts)}
-            entries = [{**asdict(phrase), "row": place[one.said], "cut": one.cut}
-                       for phrase, one in zip(some, fitted, strict=True)]
-            self._write(entries, features)
-            self._add(entries, features)
-        return TextUse(len(distinct), encoded, time.perf_counter() - began)
-
-    def _add(self, entries: list[dict], features: np.ndarray) -> None:
-        for entry in entries:
-            phrase = Phrase(str(entry["option"]), str(entry["question"]), bool(entry["question_first"]))
-            if not 0 <= int(entry["row"]) < len(features):
-                raise ValueError(f"row {entry['row']} of {len(features)}")
-            self._rows.setdefault(phrase, self._count + int(entry["row"]))
-            if entry["cut"]:
-                self._cut.add(phrase)
-        self._blocks.append(features)
-        self._count += len(features)
-
-    def _write(self, entries: list[dict], features: np.ndarray) -> None:
-        listed = json.dumps(entries, ensure_ascii=False).encode()
-        path = self.folder / f"{hashlib.sha256(listed).hexdigest()[:24]}.npz"
-        write_whole(path, lambda file: np.savez(
-            file, allow_pickle=False, entries=np.frombuffer(listed, dtype=np.uint8), features=features))
-
-    def _read(self) -> None:
-        model = self.folder / _MODEL_FILE
-        if not model.is_file():
-            return
-        path = model
-        try:
-            self.logit_scale = float(json.loads(model.read_text(encoding="utf-8"))["logit_scale"])
-            for path in sorted(self.folder.glob("*.npz")):
-                with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-                    features = content["features"]
-                    if features.dtype != np.float32 or features.ndim != 2:
-                        raise ValueError(f"features are {features.dtype} {list(features.shape)}")
-                    self._add(json.loads(content["entries"].tobytes()), features)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise StoredDataError(f"{path}: is no file of text features that can be read ({error}); remove it, and its texts "
-                                  "are encoded again") from error
+    def key_of(self, entry: dict[str, Any]) -> Phrase:
+        return Phrase(str(entry["option"]), str(entry["question"]), bool(entry["question_first"]))
