@@ -6,19 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-
-_TWINS = (
-    ("higher", "lower"), ("more", "less"), ("wider", "narrower"), ("larger", "smaller"), ("bigger", "smaller"), ("faster", "slower"),
-    ("longer", "shorter"), ("closer", "farther"), ("left", "right"), ("top", "bottom"), ("above", "below"), ("open", "closed"),
-    ("up", "down"), ("straighter", "bent"), ("bend", "straight"), ("earlier", "later"), ("before", "after"), ("first", "last"),
-    ("inward", "outward"), ("forward", "backward"), ("deeper", "shallower"), ("tighter", "looser"), ("heavier", "lighter"),
-    ("warm", "cool"), ("brighter", "darker"),
-)
-OPPOSITES = {one: other for a, b in _TWINS for one, other in ((a, b), (b, a))}
+# Words that turn a statement round, those of one side before the bar.
+_TWINS = tuple(tuple(frozenset(side.split()) for side in row.split("|")) for row in (
+    "higher upper|lower", "more|less fewer", "wider broader|narrower", "larger bigger greater|smaller tinier", "faster quicker|slower",
+    "longer|shorter", "closer nearer|farther further", "left|right", "top|bottom", "above|below", "open|closed", "up|down",
+    "straighter straight|bent bend", "earlier|later", "before|after", "first|last", "inward|outward", "forward|backward",
+    "deeper|shallower", "tighter|looser", "heavier|lighter", "brighter|darker", "warm warmer|cool cooler",
+))
+_KIND = {word: f"#{number}" for number, sides in enumerate(_TWINS) for side in sides for word in side}
 # Words that name no difference.
-_EMPTY = frozenset("a an the is are of in on at to with and or than its it his her their this that there be being been by for "
-                   "from into as video person one".split())
+_EMPTY = frozenset((
+    "a an the is are of in on at to with and or than its it his her their this that there be being been by for from into as not "
+    "video person one").split())
 _LEAST = 0.3  # share of words in common below which two statements are of different things
 
 
@@ -38,29 +37,34 @@ class TextMatcher:
     """By the words in common, without a model: the same in every run. For tests and for work offline; it knows no synonyms."""
 
     def match(self, action: str, truth: Mapping[str, str], proposed: Mapping[str, str]) -> dict[str, str | None]:
-        """The best one-to-one assignment by shares of common words, opposites counting as the same word."""
-        from scipy.optimize import linear_sum_assignment
-
-        if not truth or not proposed:
-            return dict.fromkeys(truth)
-        words = [_subject(text) for text in truth.values()]
-        others = [_subject(text) for text in proposed.values()]
-        shares = np.array([[len(a & b) / max(len(a | b), 1) for b in others] for a in words])  # [truth, proposed]
+        """One to one, those with the largest share of common words first, opposites counting as the same word."""
+        shares = []
+        for name, text in truth.items():
+            for candidate, other in proposed.items():
+                a, b = _subject(text), _subject(other)
+                shares.append((len(a & b) / max(len(a | b), 1), name, candidate))
         found: dict[str, str | None] = dict.fromkeys(truth)
-        names, candidates = list(truth), list(proposed)
-        for row, column in zip(*linear_sum_assignment(-shares), strict=True):
-            if shares[row, column] >= _LEAST:
-                found[names[row]] = candidates[column]
+        used: set[str] = set()
+        for share, name, candidate in sorted(shares, key=lambda one: -one[0]):
+            if share >= _LEAST and found[name] is None and candidate not in used:
+                found[name] = candidate
+                used.add(candidate)
         return found
 
     def opposite(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """An odd number of words of one statement stand in the other as their opposites."""
         turned = []
-        for a, b in pairs:
-            first, second = _words(a), _words(b)
-            swaps = sum(OPPOSITES.get(word) in second for word in first if word not in second)
-            turned.append(bool((swaps + ("not" in first) + ("not" in second)) % 2))
+        for one, other in pairs:
+            a, b = _words(one), _words(other)
+            swaps = sum(_crossed(a, b, *sides) for sides in _TWINS)
+            turned.append(bool((swaps + ("not" in a) + ("not" in b)) % 2))
         return turned
+
+
+def _crossed(a: set[str], b: set[str], one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether one text has a word of one side alone, and the other text of the other side alone."""
+    sides = [(bool(text & one), bool(text & other)) for text in (a, b)]
+    return sorted(sides) == [(False, True), (True, False)]
 
 
 def _words(text: str) -> set[str]:
@@ -68,4 +72,4 @@ def _words(text: str) -> set[str]:
 
 
 def _subject(text: str) -> set[str]:
-    return {min(word, OPPOSITES.get(word, word)) for word in _words(text) - _EMPTY - {"not"}}
+    return {_KIND.get(word, word) for word in _words(text) - _EMPTY}
