@@ -8,16 +8,17 @@ from typing import Protocol
 
 # Words that turn a statement round, those of one side before the bar.
 _TWINS = tuple(tuple(frozenset(side.split()) for side in row.split("|")) for row in (
-    "higher upper|lower", "more|less fewer", "wider broader|narrower", "larger bigger greater|smaller tinier", "faster quicker|slower",
-    "longer|shorter", "closer nearer|farther further", "left|right", "top|bottom", "above|below", "open|closed", "up|down",
-    "straighter straight|bent bend", "earlier|later", "before|after", "first|last", "inward|outward", "forward|backward",
-    "deeper|shallower", "tighter|looser", "heavier|lighter", "brighter|darker", "warm warmer|cool cooler",
+    "higher upper|lower", "more|less fewer", "wider broader|narrower", "larger bigger greater|smaller tinier",
+    "faster quicker|slower", "longer|shorter", "closer nearer|farther further", "left|right", "top|bottom", "above|below",
+    "open|closed", "up|down", "straighter straight|bent bend", "earlier|later", "before|after", "first|last", "inward|outward",
+    "forward|backward", "deeper|shallower", "tighter|looser", "heavier|lighter", "brighter|darker", "warm warmer|cool cooler",
 ))
 _KIND = {word: f"#{number}" for number, sides in enumerate(_TWINS) for side in sides for word in side}
 # Words that name no difference.
-_EMPTY = frozenset((
-    "a an the is are of in on at to with and or than its it his her their this that there be being been by for from into as not "
-    "video person one").split())
+_EMPTY = frozenset({
+    "a", "an", "the", "is", "are", "of", "in", "on", "at", "to", "with", "and", "or", "than", "its", "it", "his", "her", "their",
+    "this", "that", "there", "be", "by", "for", "from", "into", "as", "not", "video", "person", "one",
+})
 _LEAST = 0.3  # share of words in common below which two statements are of different things
 
 

@@ -10,6 +10,18 @@ from .base import Crop, Encoder, EncoderFamily, EncoderIdentity, Precision, Prep
 from .names import did_you_mean
 
 
+class LazyEncoder:
+    """A model that is loaded at most once, and only when asked for."""
+
+    def __init__(self, load: Callable[[], Encoder], loaded: Encoder | None = None):
+        self._load, self.loaded = load, loaded
+
+    def __call__(self) -> Encoder:
+        if self.loaded is None:
+            self.loaded = self._load()
+        return self.loaded
+
+
 def load_encoder(
     feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
     precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",

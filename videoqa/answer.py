@@ -21,7 +21,7 @@ from ..extract.features import Features
 from ..extract.store.files import digest_of_file
 from ..extract.text_features import TextUse
 from ..models.base import Encoder
-from ..models.registry import identify, load_encoder
+from ..models.registry import LazyEncoder, identify, load_encoder
 from .ablation import AblationRow, ablate, records
 from .answers import Answer, VideoAnswers, accuracy, answer, by_status, unanswered
 from .dataset import QaVideo, read_dataset
@@ -31,7 +31,7 @@ from .sources import VideoRoot, VideoSource
 from .subtitles import lines_at, read_subtitles
 from .text_features import TextFeatures
 from .texts import phrases_of
-from .video_features import LazyEncoder, VideoFeatures, encoder_of, extract, read
+from .video_features import VideoFeatures, encoder_of, extract, read
 
 log = logging.getLogger("clipreel")
 

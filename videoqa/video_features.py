@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from ..extract.store.files import write_whole
 from ..extract.store.find import find_stored
 from ..extract.store.store import FeatureStore
 from ..models.base import Encoder, EncoderIdentity
-from ..models.registry import load_encoder
+from ..models.registry import LazyEncoder, load_encoder
 from .sources import FRAMES_PER_SECOND
 
 FORMAT: Literal["save_numpy"] = "save_numpy"  # read in a third of the time of save_hdf5, which counts for 900 videos
@@ -37,18 +37,6 @@ class VideoFeatures:
     features: Mapping[str, Features]
     failed: Mapping[str, str] = field(default_factory=dict)
     report: Report | None = None
-
-
-class LazyEncoder:
-    """A model that is loaded at most once, and only when asked for."""
-
-    def __init__(self, load: Callable[[], Encoder], loaded: Encoder | None = None):
-        self._load, self.loaded = load, loaded
-
-    def __call__(self) -> Encoder:
-        if self.loaded is None:
-            self.loaded = self._load()
-        return self.loaded
 
 
 def extract(config: VideoqaAnswerConfig, videos: Mapping[str, Path], identity: EncoderIdentity,

@@ -134,7 +134,8 @@ def test_intervals_and_chance():
 
 @pytest.mark.parametrize(("a", "b", "turned"), [
     ("feet wider apart", "feet narrower apart", True), ("arms higher", "arms are higher", False),
-    ("squat deeper", "squat shallower", True), ("a smaller circle", "a bigger circle", True), ("knees bend", "knees do not bend", True), ("left arm higher", "right arm lower", False),
+    ("squat deeper", "squat shallower", True), ("a smaller circle", "a bigger circle", True),
+    ("knees bend", "knees do not bend", True), ("left arm higher", "right arm lower", False),
 ])
 def test_opposites(a, b, turned):
     assert TextMatcher().opposite([(a, b)]) == [turned]
