@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
 from .configs.values import describe, is_boolean_word
@@ -164,7 +165,7 @@ def _overview() -> str:
              "usage: python main.py feature_type=clip model_name=ViT-B/32 extraction_fps=1 video_paths=\"[a.mp4]\"",
              "       python main.py COMMAND key=value …        (also --key value, --key=value, --switch; config=FILE)",
              "       python main.py feature_type=clip --help   every key with its default and meaning", "", "commands:"]
-    lines += [f"  {name:<16} {command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<22} {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -216,12 +217,26 @@ def _videoqa_evaluate(config: VideoqaEvaluateConfig) -> int:
     return evaluate(config)
 
 
+def _differencing(config: DifferencingConfig) -> int:
+    from .differencing.command import run
+
+    return run(config)
+
+
+def _differencing_evaluate(config: DifferencingEvaluateConfig) -> int:
+    from .differencing.command import evaluate
+
+    return evaluate(config)
+
+
 COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
     "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
     "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)"),
     "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
+    "differencing": Command(DifferencingConfig, _differencing, "what differs between two videos of one action (VidDiff)"),
+    "differencing evaluate": Command(DifferencingEvaluateConfig, _differencing_evaluate, "scores of such differences"),
 }
 # The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
-FEATURE_TYPES = {"extract": "clip", "videoqa answer": "viclip"}
+FEATURE_TYPES = {"extract": "clip", "videoqa answer": "viclip", "differencing": "clip"}

@@ -68,6 +68,14 @@ def _crossed(a: set[str], b: set[str], one: frozenset[str], other: frozenset[str
     return sorted(sides) == [(False, True), (True, False)]
 
 
+def opposite_statement(statement: str) -> str | None:
+    """The statement with its turning words turned ("the squat is shallower"); None where it has none."""
+    turns = {word: min(sides[1 - place], key=lambda other: (len(other), other))
+             for sides in _TWINS for place in (0, 1) for word in sides[place]}
+    turned = re.sub(r"[A-Za-z']+", lambda found: turns.get(found[0].lower(), found[0]), statement)
+    return turned if turned != statement else None
+
+
 def _words(text: str) -> set[str]:
     return set(re.findall(r"[a-z0-9']+", text.lower()))
 

@@ -18,6 +18,7 @@ from ..configs.videoqa_schema import VideoqaAnswerConfig
 from ..errors import ConfigError, InputError
 from ..extract.devices import resolve_devices
 from ..extract.features import Features
+from ..extract.stage_files import prepare, write_json
 from ..extract.store.files import digest_of_file
 from ..extract.text_features import TextUse
 from ..models.base import Encoder
@@ -25,7 +26,7 @@ from ..models.registry import LazyEncoder, identify, load_encoder
 from .ablation import AblationRow, ablate, records
 from .answers import Answer, VideoAnswers, accuracy, answer, by_status, unanswered
 from .dataset import QaVideo, read_dataset
-from .results import ABLATION, FLAT, GROUPED, RUN, flat_records, grouped_records, prepare, write_json
+from .results import ABLATION, FLAT, GROUPED, RUN, flat_records, grouped_records
 from .scoring import Evidence, Recipe, score_options
 from .sources import VideoRoot, VideoSource
 from .subtitles import lines_at, read_subtitles

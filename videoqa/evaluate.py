@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ..configs.videoqa_schema import VideoqaEvaluateConfig
 from ..errors import ConfigError
+from ..extract.stage_files import prepare, write_json, write_text
 from ..extract.store.files import write_whole
 from . import official, strict
 from .cells import Scope
 from .chart import draw, require_matplotlib
 from .report import console, markdown, record
-from .results import prepare, write_json, write_text
 
 
 @dataclass(frozen=True)

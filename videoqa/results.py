@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
-from ..extract.store.files import write_whole
 from .answers import VideoAnswers
 
 # The names that the benchmark's users know; they hold the answers of any model.
@@ -39,24 +35,3 @@ def grouped_records(videos: Sequence[VideoAnswers]) -> list[dict[str, Any]]:
             "answer": answer.question.answer, "response": answer.response, "status": answer.status,
         } for answer in one.answers],
     } for one in videos]
-
-
-def prepare(folder: Path) -> None:
-    """Raises ConfigError where the folder cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"output_path={folder}: cannot be made ({error.strerror}); give a folder that can") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Whole or not at all. Raises ConfigError where it cannot be written."""
-    text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    write_text(path, text)
-
-
-def write_text(path: Path, text: str) -> None:
-    try:
-        write_whole(path, lambda file: file.write(text.encode()))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another output_path") from error

@@ -1,0 +1,48 @@
+"""The Python face of differencing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
+from ..configs.load import file_value, load_config
+from ..configs.schema import EncoderConfig
+from ..errors import ConfigError
+from ..models.base import Encoder
+from .dataset import read_pairs
+from .evaluate import Evaluation, evaluate
+from .language_matcher import LanguageMatcher
+from .matching import TextMatcher
+from .run import DifferencingRun, language_client, run
+from .scores import read_predictions
+
+
+def compare_videos(*, encoder: Encoder | None = None, **keys: Any) -> DifferencingRun:
+    """What `python main.py differencing` does, from Python, with its keys: videos=[a, b], action=…, proposals=… or dataset=….
+    Prints nothing.
+
+    Raises: UsageError before anything is started. A pair that fails is a row of the run.
+    """
+    if encoder is not None:
+        named = sorted({*EncoderConfig.__dataclass_fields__, "device", "device_ids"} & keys.keys())
+        if named:
+            raise ConfigError(f"{', '.join(named)}: already settled by the encoder that is given; leave them out")
+    shipped = str(file_value(keys, "feature_type") or "clip")
+    return run(load_config(DifferencingConfig, keys, shipped=("differencing", shipped)), encoder=encoder, quiet=True)
+
+
+def evaluate_differences(**keys: Any) -> Evaluation:
+    """What `python main.py differencing evaluate` does, with its keys. Raises UsageError, AnswerError."""
+    return evaluate_predictions(load_config(DifferencingEvaluateConfig, keys))
+
+
+def evaluate_predictions(config: DifferencingEvaluateConfig) -> Evaluation:
+    """Scores of stored predictions. Raises UsageError, and AnswerError where a language model gives no answer."""
+    pairs = read_pairs(config.dataset, split=config.split, subset_mode=config.subset_mode)
+    predictions = read_predictions(config.predictions, pairs)
+    if config.eval_mode == "closed":
+        return evaluate(pairs, predictions, "closed", config.scoring)
+    if config.matcher == "text":
+        return evaluate(pairs, predictions, "open", config.scoring, TextMatcher())
+    client = language_client(config, "matcher=openai", instead="matcher=text, ")
+    return evaluate(pairs, predictions, "open", config.scoring, LanguageMatcher(client, config.matcher_model, config.seed))

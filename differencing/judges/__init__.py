@@ -1,0 +1,1 @@
+"""Stage 3's judges: of which video a statement holds more."""

@@ -1,0 +1,55 @@
+"""Matching by a language model: which proposed difference says what an annotated one says, and which say opposites."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .calls import LanguageClient, Request
+
+_BATCH = 6  # pairs of statements a question, as published
+_SYSTEM = "You compare statements about how two videos of one action differ. Answer with JSON alone."
+_MATCH = {"type": "object", "required": ["annotated", "proposed"], "additionalProperties": False,
+          "properties": {"annotated": {"type": "string"}, "proposed": {"type": ["string", "null"]}}}
+_MATCHES = {"type": "object", "required": ["matches"], "additionalProperties": False,
+            "properties": {"matches": {"type": "array", "items": _MATCH}}}
+_OPPOSITES = {"type": "object", "required": ["opposite"], "additionalProperties": False, "properties": {
+    "opposite": {"type": "array", "items": {"type": "boolean"}}}}
+
+
+class LanguageMatcher:
+    """Raises AnswerError where the model gives no usable answer."""
+
+    def __init__(self, client: LanguageClient, model: str, seed: int):
+        self._client, self._model, self._seed = client, model, seed
+
+    def match(self, action: str, truth: Mapping[str, str], proposed: Mapping[str, str]) -> dict[str, str | None]:
+        def check(value: Any) -> list[str]:
+            given = [one["annotated"] for one in value["matches"]]
+            used = [one["proposed"] for one in value["matches"] if one["proposed"] is not None]
+            problems = [] if sorted(given) == sorted(truth) else [f"annotated must be each of {list(truth)} once, not {given}"]
+            problems += [f"{name!r} is no proposed one" for name in used if name not in proposed]
+            return problems + (["a proposed one is used twice"] if len(set(used)) < len(used) else [])
+
+        text = (f"The action: {action}\nAnnotated differences by key: {json.dumps(truth, ensure_ascii=False)}\n"
+                f"Proposed differences by key: {json.dumps(proposed, ensure_ascii=False)}\nFor every annotated one give the key of "
+                "the proposed one that is about the same visible thing, even if it says the opposite; null where there is none. "
+                "Use each proposed key once at most.")
+        value = self._client.one(Request(f"matching, {action}", self._model, _SYSTEM, text, _MATCHES, check, seed=self._seed))
+        return {one["annotated"]: one["proposed"] for one in value["matches"]}
+
+    def opposite(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        turned: list[bool] = []
+        for begin in range(0, len(pairs), _BATCH):
+            some = pairs[begin:begin + _BATCH]
+
+            def check(value: Any, count: int = len(some)) -> list[str]:
+                given = len(value["opposite"])
+                return [] if given == count else [f"there are {given} answers to {count} pairs"]
+
+            text = ("For each pair of statements say whether they are opposites, so that where one is truer of the first video the "
+                    f"other is truer of the second: {json.dumps(some, ensure_ascii=False)}")
+            value = self._client.one(Request("opposites", self._model, _SYSTEM, text, _OPPOSITES, check, seed=self._seed))
+            turned += value["opposite"]
+        return turned

@@ -1,0 +1,239 @@
+"""One run of differencing: pairs, proposals, features, frames, verdicts, files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
+from ..errors import ClipreelError, ConfigError, InputError
+from ..extract.decode.at import frames_at
+from ..extract.devices import resolve_devices
+from ..extract.stage_files import prepare, write_json
+from ..extract.text_features import TextFeatures
+from ..models.base import Encoder
+from ..models.download import cache_dir
+from ..models.registry import load_encoder
+from .cache import AnswerCache
+from .calls import LanguageClient
+from .dataset import read_pairs
+from .judges.base import Judge
+from .judges.openai import OpenaiJudge
+from .judges.registry import JUDGES
+from .localize import LocalizationScore, linked_texts, localize, score_localization, stage_features_of, summarize
+from .proposal_file import proposals_record, read_proposals
+from .propose import Proposer
+from .records import Clip, Difference, Localization, Pair, Pictures, Proposal, Question, Track, Verdict
+from .similarity import Tracks, sampling_fps, tracks_of
+
+log = logging.getLogger("clipreel")
+PREDICTIONS, PROPOSALS, RUN = "predictions.json", "proposals.json", "run.json"
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What came out for one pair. `reason`: why it failed; then there are no verdicts."""
+
+    pair: Pair
+    proposal: Proposal | None = None
+    tracks: tuple[Track, Track] | None = None
+    localizations: tuple[Localization, Localization] | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class DifferencingRun:
+    """Results in the pairs' order; `run` is what run.json says, and `folder` where the files are."""
+
+    results: list[PairResult]
+    run: dict[str, Any]
+    folder: Path
+    localization: LocalizationScore = field(default_factory=lambda: summarize([]))
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if any(result.reason is not None for result in self.results) else 0
+
+
+def run(config: DifferencingConfig, *, encoder: Encoder | None = None, quiet: bool = False) -> DifferencingRun:
+    """All three stages for every pair. A pair that fails is a row of the result.
+
+    Raises UsageError before anything is started: no pair, no way to propose, weights that cannot be had.
+    """
+    seconds: dict[str, float] = {}
+    pairs, client, folder = pairs_of(config), _client(config), Path(config.output_path).expanduser() / config.name
+    given = read_proposals(config.proposals, pairs) if config.proposals is not None else None
+    prepare(folder)
+    began = time.perf_counter()
+    proposed = dict(given) if given is not None else Proposer(
+        client, config.proposer_model, config.seed, config.retrieval_strings).propose(pairs, is_open=config.eval_mode == "open")
+    proposals = {key: proposal for key, proposal in proposed.items() if isinstance(proposal, Proposal)}
+    write_json(folder / PROPOSALS, proposals_record(proposals))
+    seconds["propose"] = time.perf_counter() - began
+    if encoder is None:
+        encoder = load_encoder(**asdict(config.encoder), device=resolve_devices(config.device_ids, config.device)[0])
+    began = time.perf_counter()
+    root = Path(config.output_path).expanduser() / "features"
+    ready = [pair for pair in pairs if pair.key in proposals]
+    found = tracks_of(config, ready, encoder, root, quiet=quiet)
+    texts = TextFeatures(root / "texts", encoder.identity)
+    model = encoder
+    texts.fill([text for proposal in proposals.values() for text in linked_texts(proposal)], lambda: model)
+    seconds["features"] = time.perf_counter() - began
+    began = time.perf_counter()
+    results, errors = [], []
+    for pair in pairs:
+        proposal = proposed[pair.key]
+        if not isinstance(proposal, Proposal):
+            results.append(PairResult(pair, reason=proposal))
+            continue
+        result = _localized(config, pair, proposal, found, texts)
+        results.append(result)
+        if result.tracks is not None and result.localizations is not None:
+            rates = [found.source_fps[clip] for clip in pair.clips]
+            errors += score_localization(pair, result.tracks, result.localizations, rates)
+    seconds["localize"] = time.perf_counter() - began
+    began = time.perf_counter()
+    may_abstain = not (config.dataset and config.eval_mode == "closed")
+    judge = JUDGES[config.judge](config, client, encoder, texts, may_abstain)
+    results = _judged(config, results, judge, client)
+    seconds["judge"] = time.perf_counter() - began
+    localization = summarize(errors)
+    account = _account(config, encoder, judge, results, client, localization, seconds)
+    write_json(folder / PREDICTIONS, {result.pair.key: _prediction(result) for result in results if result.reason is None})
+    write_json(folder / RUN, account)
+    return DifferencingRun(results, account, folder, localization)
+
+
+def pairs_of(config: DifferencingConfig) -> list[Pair]:
+    """The dataset's, or the one of `videos=`."""
+    if config.dataset:
+        return read_pairs(config.dataset, split=config.split, subset_mode=config.subset_mode, video_root=config.video_root)
+    paths = [Path(video).expanduser() for video in config.videos]
+    absent = next((path for path in paths if not path.exists()), None)
+    if absent is not None:
+        raise InputError(f"videos: {absent} is not there")
+    action = config.action or ""
+    return [Pair(f"{paths[0].stem}-{paths[1].stem}", action, action, (Clip(paths[0]), Clip(paths[1])))]
+
+
+def _client(config: DifferencingConfig) -> LanguageClient:
+    if config.proposals is None:
+        return language_client(config, "stage 1 (the proposals)", instead="proposals=FILE, which needs none, or ")
+    if config.judge == "openai":
+        return language_client(config, "judge=openai", instead="")
+    return LanguageClient(None, cache_mode="off")  # never asked
+
+
+def language_client(config: DifferencingConfig | DifferencingEvaluateConfig, purpose: str, *, instead: str) -> LanguageClient:
+    """Raises ConfigError that says what is lacking, where neither a server nor a key is known."""
+    if config.cache != "replay" and config.base_url is None and not os.environ.get("OPENAI_API_KEY"):
+        raise ConfigError(f"{purpose} asks a language model: give {instead}base_url= of a server, or set OPENAI_API_KEY "
+                          "(cache=replay takes stored answers alone)")
+    path = Path(config.cache_path).expanduser() if config.cache_path else cache_dir() / "differencing.sqlite"
+    cache = AnswerCache(path) if config.cache != "off" else None
+    if isinstance(config, DifferencingEvaluateConfig):
+        return LanguageClient(cache, base_url=config.base_url, cache_mode=config.cache, max_cost_usd=config.max_cost_usd)
+    return LanguageClient(cache, base_url=config.base_url, cache_mode=config.cache, concurrency=config.concurrency,
+                          timeout_seconds=config.timeout_seconds, max_cost_usd=config.max_cost_usd, prices=config.price_pair)
+
+
+def _localized(config: DifferencingConfig, pair: Pair, proposal: Proposal, found: Tracks, texts: TextFeatures) -> PairResult:
+    fps = sampling_fps(config, pair)
+    for clip in pair.clips:
+        if (clip, fps) in found.failed:
+            return PairResult(pair, proposal, reason=f"stage 2: {found.failed[clip, fps]}")
+    a, b = (found.tracks[clip, fps] for clip in pair.clips)
+    known = {text: texts.matrix[row] for text, row in zip(linked_texts(proposal), texts.rows(linked_texts(proposal)), strict=True)}
+    stages = stage_features_of(proposal, known)
+    first, second = (localize(proposal, track, stages, segmentation=config.segmentation, frames=config.frames,
+                              key=f"{config.seed}/{pair.key}/{side}") for side, track in (("a", a), ("b", b)))
+    return PairResult(pair, proposal, (a, b), (first, second))
+
+
+def _judged(config: DifferencingConfig, results: Sequence[PairResult], judge: Judge, client: LanguageClient) -> list[PairResult]:
+    """Pictures are read pair by pair; a judge that calls out is given all questions at once, so that calls run side by side."""
+    questions: dict[str, list[Question]] = {}
+    failed: dict[str, str] = {}
+    verdicts: dict[str, list[Verdict]] = {}
+    remote = isinstance(judge, OpenaiJudge)
+    for result in results:
+        if result.reason is not None:
+            continue
+        try:
+            asked = list(_questions(config, result))
+        except ClipreelError as error:
+            failed[result.pair.key] = f"stage 3: {error}"
+            continue
+        if remote:
+            questions[result.pair.key] = asked
+        else:
+            verdicts[result.pair.key] = judge.judge(asked)
+    if remote and isinstance(judge, OpenaiJudge):
+        every = [question for asked in questions.values() for question in asked]
+        estimate = client.estimate_usd(judge.requests(every)) if config.cache != "replay" else 0.0
+        log.info("stage 3: %d questions, %s", len(every),
+                 "at a price that is not known" if estimate is None else f"at most ${estimate:.2f}")
+        answers = iter(judge.judge(every))
+        verdicts = {key: [next(answers) for _ in asked] for key, asked in questions.items()}
+    return [replace(result, reason=failed.get(result.pair.key, result.reason),
+                    verdicts=tuple(verdicts.get(result.pair.key, ()))) for result in results]
+
+
+def _questions(config: DifferencingConfig, result: PairResult):
+    """In closed benchmark runs what has no label of a or b is not scored, and not asked."""
+    assert result.proposal is not None
+    assert result.tracks is not None
+    assert result.localizations is not None
+    pair = result.pair
+    scored = {name for name, label in pair.truth.items() if label in ("a", "b")}
+    only = scored if config.dataset and config.eval_mode == "closed" else None
+    wanted = [one for one in result.proposal.differences if only is None or one.id in only]
+    sides = [_pictures(clip, track, localization, wanted)
+             for clip, track, localization in zip(pair.clips, result.tracks, result.localizations, strict=True)]
+    for difference in wanted:
+        yield Question(f"{pair.key}/{difference.id}", pair.action_description, difference,
+                       sides[0][difference.id], sides[1][difference.id])
+
+
+def _pictures(clip: Clip, track: Track, localization: Localization, wanted: Sequence[Difference]) -> Mapping[str, Pictures]:
+    """Each frame is decoded once, whatever the number of differences that it shows."""
+    chosen = {one.id: localization.chosen[one.id].frames for one in wanted}
+    frames = sorted({frame for some in chosen.values() for frame in some})
+    if not frames:
+        return {}
+    batch = frames_at(clip.path, track.file_timestamps_ms[frames], fps=clip.fps if clip.path.is_dir() else None)
+    row = {frame: number for number, frame in enumerate(frames)}
+    return {name: Pictures(batch.pixels[[row[frame] for frame in some]], track.timestamps_seconds[list(some)])
+            for name, some in chosen.items()}
+
+
+def _prediction(result: PairResult) -> dict[str, Any]:
+    """The benchmark's form (description, prediction), and what else is known. "c" is its word for no clear difference."""
+    assert result.proposal is not None
+    statements = {one.id: one.statement for one in result.proposal.differences}
+    return {verdict.difference_id: {
+        "description": statements[verdict.difference_id], "prediction": "c" if verdict.answer == "none" else verdict.answer,
+        "confidence": verdict.confidence, "explanation": verdict.explanation} for verdict in result.verdicts}
+
+
+def _account(config: DifferencingConfig, encoder: Encoder, judge: Judge, results: Sequence[PairResult], client: LanguageClient,
+             localization: LocalizationScore, seconds: Mapping[str, float]) -> dict[str, Any]:
+    verdicts = [verdict for result in results for verdict in result.verdicts]
+    return {
+        "version": __version__, "eval_mode": config.eval_mode, "dataset": config.dataset, "split": config.split,
+        "subset_mode": config.subset_mode, "seed": config.seed, "segmentation": config.segmentation, "frames": config.frames,
+        "encoder": asdict(encoder.identity), "judge": judge.identity, "proposals": config.proposals or config.proposer_model,
+        "pairs": len(results), "failed": {result.pair.key: result.reason for result in results if result.reason is not None},
+        "answers": {answer: sum(verdict.answer == answer for verdict in verdicts)
+                    for answer in ("a", "b", "none", "undecided", "invalid")},
+        "localization": asdict(localization), "calls": asdict(client.spending),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
