@@ -1,0 +1,1 @@
+"""AdaCLIP: learned frame selection and query-independent aggregation, written from the paper (ACM MM 2023)."""

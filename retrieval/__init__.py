@@ -1,0 +1,1 @@
+"""Finding videos by text: training, evaluation, index and search on stored features."""
