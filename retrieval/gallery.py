@@ -1,0 +1,126 @@
+"""The videos that are searched: their stored features, thinned to a fixed number of frames."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StoredDataError
+from ..extract.store.find import StoredVideo, find_stored
+from ..models.base import EncoderIdentity
+
+log = logging.getLogger("clipreel")
+ID_COLUMN = "video_id"  # the column of the list of videos, and so the metadata, that says whose features they are
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """V videos in the order asked for. A video of fewer than N frames has masked repeats; a missing one is masked
+    altogether, with features of 0 and times of NaN."""
+
+    video_ids: tuple[str, ...]
+    features: np.ndarray  # float32 [V, N, dim], not normalised
+    mask: np.ndarray  # bool [V, N], true where there is a frame
+    timestamps_ms: np.ndarray  # float64 [V, N]
+    missing: tuple[str, ...]
+    encoder: EncoderIdentity
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    @property
+    def available(self) -> np.ndarray:
+        """bool [V]: the videos that have features."""
+        return np.any(self.mask, axis=1)
+
+
+def load_gallery(
+    features_path: str | os.PathLike[str], video_ids: Sequence[str] | None = None, num_frm: int | None = None,
+) -> Gallery:
+    """The stored features of the videos asked for.
+
+    Args:
+        features_path: a folder or file of stored features in any format, all of one model.
+        video_ids: which videos, in this order; None is everything stored, in order of names.
+        num_frm: frames a video, by `thinned`; None is every stored row, shorter videos masked at the end.
+
+    Raises: StoredDataError where nothing is stored, none of the videos is, two have one id, several models made them, or what
+        is there is damaged. Videos without features stay, and are counted aloud.
+    """
+    found, encoder = _found(features_path, None if video_ids is None else set(video_ids))
+    wanted = tuple(found) if video_ids is None else tuple(video_ids)
+    missing = tuple(video_id for video_id in wanted if video_id not in found)
+    if missing:
+        log.warning("%d of %d videos have no stored features below %s: they stay in the gallery and count as misses (%s)",
+                    len(missing), len(wanted), features_path, _some(missing))
+    longest = max(_rows(video) for video in found.values()) if num_frm is None else num_frm
+    dim = _dim(next(iter(found.values())))
+    features = np.zeros((len(wanted), longest, dim), dtype=np.float32)
+    mask = np.zeros((len(wanted), longest), dtype=bool)
+    times = np.full((len(wanted), longest), np.nan)
+    for place, video_id in enumerate(wanted):
+        if video_id not in found:
+            continue
+        stored = found[video_id].read(False)
+        rows = np.arange(len(stored)) if num_frm is None else thinned(len(stored), num_frm)
+        features[place, :len(rows)] = stored.features[rows]
+        times[place, :len(rows)] = stored.timestamps_ms[rows]
+        mask[place, :len(rows)] = np.diff(rows, prepend=-1) > 0  # a repeat is no frame of its own
+    return Gallery(wanted, features, mask, times, missing, encoder)
+
+
+def thinned(rows: int, num_frm: int) -> np.ndarray:
+    """Which of `rows` rows are kept: the first of each of num_frm equal parts, int64 [num_frm]; fewer rows repeat.
+
+    Source: AdaCLIP's uniform sampling, floor(linspace(0, rows, num_frm, endpoint=False)), rounding of floats and all.
+    """
+    return np.floor(np.linspace(0, rows, num_frm, endpoint=False)).astype(np.int64)
+
+
+def _found(path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
+    """What is stored of the videos that are wanted, by id, and the one model of all of it."""
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        raise StoredDataError(f"features={path}: there is nothing there; give a folder that the extraction wrote, such as "
+                              "output/clip/ViT-B_32")
+    found: dict[str, StoredVideo] = {}
+    others: list[str] = []
+    encoder: EncoderIdentity | None = None
+    for video in find_stored(folder):
+        if video.mark is None:
+            log.warning("%s: is half written, run the extraction again; until then it counts as not there", video.place)
+            continue
+        video_id = video.mark.provenance.metadata.get(ID_COLUMN, video.key)
+        if wanted is not None and video_id not in wanted:
+            others.append(video_id)
+            continue
+        model = video.mark.provenance.settings.encoder
+        if encoder is not None and model != encoder:
+            raise StoredDataError(f"features={path}: holds features of several models, {encoder} and {model}; name the folder of "
+                                  "one")
+        if video_id in found:
+            raise StoredDataError(f"features={path}: holds {video_id!r} twice, at {found[video_id].place} and at {video.place}; "
+                                  "name one folder")
+        found[video_id], encoder = video, model
+    if encoder is None:
+        asked = "" if wanted is None else f" of the {len(wanted)} videos asked for ({_some(sorted(wanted))})"
+        there = f"; stored are {_some(others)}" if others else ""
+        raise StoredDataError(f"features={path}: holds no stored features{asked}{there}")
+    return found, encoder
+
+
+def _rows(video: StoredVideo) -> int:
+    return video.mark.shape[0] if video.mark is not None else 0
+
+
+def _dim(video: StoredVideo) -> int:
+    return video.mark.shape[1] if video.mark is not None else 0
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
