@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["answer_questions", "evaluate_answers", "extract_features", "frames_at", "load_encoder", "load_features"]
+__all__ = ["answer_questions", "compare_videos", "evaluate_answers", "evaluate_differences", "extract_features", "frames_at",
+           "load_encoder", "load_features"]
 
 if TYPE_CHECKING:
+    from .differencing.api import compare_videos, evaluate_differences
     from .extract.api import extract_features
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "answer_questions": "videoqa.api",
+    "compare_videos": "differencing.api",
     "evaluate_answers": "videoqa.api",
+    "evaluate_differences": "differencing.api",
     "extract_features": "extract.api",
     "frames_at": "extract.decode.at",
     "load_encoder": "models.registry",

@@ -41,6 +41,7 @@ class DifferencingConfig:
     frames: Literal["spaced", "reference", "uniform", "random"] = key(
         "spaced", "frames of a difference: the best matching at true distances; as published; or by no stage at all (baselines)")
     retrieval_strings: int = key(5, "stage 1: how many texts a stage shall have at least")
+    features: str | None = key(None, "take stored features from this folder, and their model, in place of making them")
     extraction_fps: float | None = key(None, "frames a second to look at; null: 8, 5, 6, 1, 1 for the benchmark's domains, else 8")
     cache_path: str | None = key(None, "answers of language models; null: differencing.sqlite beside the cached weights")
     cache: Literal["use", "replay", "off"] = key("use", "replay: never ask a server, a missing answer is a failure")

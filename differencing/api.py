@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from ..configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
@@ -44,5 +45,5 @@ def evaluate_predictions(config: DifferencingEvaluateConfig) -> Evaluation:
         return evaluate(pairs, predictions, "closed", config.scoring)
     if config.matcher == "text":
         return evaluate(pairs, predictions, "open", config.scoring, TextMatcher())
-    client = language_client(config, "matcher=openai", instead="matcher=text, ")
-    return evaluate(pairs, predictions, "open", config.scoring, LanguageMatcher(client, config.matcher_model, config.seed))
+    with closing(language_client(config, "matcher=openai", instead="matcher=text, ")) as client:
+        return evaluate(pairs, predictions, "open", config.scoring, LanguageMatcher(client, config.matcher_model, config.seed))

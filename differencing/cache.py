@@ -26,11 +26,17 @@ class StoredAnswer:
 
 
 class AnswerCache:
-    """Request's SHA-256 -> answer, in one SQLite file; threads and processes may share it. Only validated answers go in."""
+    """Request's SHA-256 -> answer, in one SQLite file; threads and processes may share it. Only validated answers go in.
+    `read_only`: of a file that is there, and stays as it is."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, read_only: bool = False):
         self._lock = threading.Lock()
         try:
+            if read_only:
+                self._connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False,
+                                                   timeout=30)
+                self._connection.execute("SELECT key FROM answers LIMIT 1")
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
             self._connection.execute("PRAGMA journal_mode=WAL")

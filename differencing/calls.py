@@ -105,6 +105,10 @@ class LanguageClient:
         self._client: Any = None
         self.spending = Spending()
 
+    def close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
+
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in order; one that fails is a Reply with an error. Equal requests are sent once."""
         distinct = {request.key: request for request in requests}
@@ -210,8 +214,8 @@ class LanguageClient:
                 except ImportError as error:
                     raise MissingExtraError("openai", "differencing", "asking a language model") from error
                 # A local server wants no key, but the client does.
-                key = {"api_key": "none"} if self._base_url and not _has_key() else {}
-                self._client = OpenAI(base_url=self._base_url, timeout=self._timeout, max_retries=self._retries, **key)
+                key = "none" if self._base_url and not _has_key() else None
+                self._client = OpenAI(api_key=key, base_url=self._base_url, timeout=self._timeout, max_retries=self._retries)
             return self._client
 
     def _count(self, model: str, tokens_in: int, tokens_out: int, seconds: float) -> None:

@@ -55,7 +55,8 @@ def figures(items: Sequence[Item]) -> Figures:
     if sum(counts.values()) != n:
         raise AssertionError(f"{counts} are not {n} items")
     low, high = wilson(counts["right"], n)
-    return Figures(n, *(counts[name] / n for name in counts), low, high, binomial_p(counts["right"], n))
+    shares = {outcome: count / n for outcome, count in counts.items()}
+    return Figures(n, **shares, low=low, high=high, p_chance=binomial_p(counts["right"], n))
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

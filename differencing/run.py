@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ..errors import ClipreelError, ConfigError, InputError
 from ..extract.decode.at import frames_at
 from ..extract.devices import resolve_devices
 from ..extract.stage_files import prepare, write_json
+from ..extract.store.find import StoredVideo
+from ..extract.stored import encoder_of, stored_of_one_model
 from ..extract.text_features import TextFeatures
 from ..models.base import Encoder
 from ..models.download import cache_dir
@@ -30,7 +33,7 @@ from .localize import LocalizationScore, linked_texts, localize, score_localizat
 from .proposal_file import proposals_record, read_proposals
 from .propose import Proposer
 from .records import Clip, Difference, Localization, Pair, Pictures, Proposal, Question, Track, Verdict
-from .similarity import Tracks, sampling_fps, tracks_of
+from .similarity import Tracks, sampling_fps, stored_tracks_of, tracks_of
 
 log = logging.getLogger("clipreel")
 PREDICTIONS, PROPOSALS, RUN = "predictions.json", "proposals.json", "run.json"
@@ -67,9 +70,16 @@ def run(config: DifferencingConfig, *, encoder: Encoder | None = None, quiet: bo
 
     Raises UsageError before anything is started: no pair, no way to propose, weights that cannot be had.
     """
-    seconds: dict[str, float] = {}
-    pairs, client, folder = pairs_of(config), _client(config), Path(config.output_path).expanduser() / config.name
+    pairs = pairs_of(config)
     given = read_proposals(config.proposals, pairs) if config.proposals is not None else None
+    with closing(_client(config)) as client:
+        return _run(config, pairs, given, client, encoder, quiet=quiet)
+
+
+def _run(config: DifferencingConfig, pairs: Sequence[Pair], given: Mapping[str, Proposal] | None, client: LanguageClient,
+         encoder: Encoder | None, *, quiet: bool) -> DifferencingRun:
+    seconds: dict[str, float] = {}
+    folder = Path(config.output_path).expanduser() / config.name
     prepare(folder)
     began = time.perf_counter()
     proposed = dict(given) if given is not None else Proposer(
@@ -77,12 +87,12 @@ def run(config: DifferencingConfig, *, encoder: Encoder | None = None, quiet: bo
     proposals = {key: proposal for key, proposal in proposed.items() if isinstance(proposal, Proposal)}
     write_json(folder / PROPOSALS, proposals_record(proposals))
     seconds["propose"] = time.perf_counter() - began
-    if encoder is None:
-        encoder = load_encoder(**asdict(config.encoder), device=resolve_devices(config.device_ids, config.device)[0])
+    stored, encoder = _stored_and_encoder(config, encoder)
     began = time.perf_counter()
     root = Path(config.output_path).expanduser() / "features"
     ready = [pair for pair in pairs if pair.key in proposals]
-    found = tracks_of(config, ready, encoder, root, quiet=quiet)
+    found = (tracks_of(config, ready, encoder, root, quiet=quiet) if stored is None
+             else stored_tracks_of(config, ready, stored))
     texts = TextFeatures(root / "texts", encoder.identity)
     model = encoder
     texts.fill([text for proposal in proposals.values() for text in linked_texts(proposal)], lambda: model)
@@ -124,6 +134,21 @@ def pairs_of(config: DifferencingConfig) -> list[Pair]:
     return [Pair(f"{paths[0].stem}-{paths[1].stem}", action, action, (Clip(paths[0]), Clip(paths[1])))]
 
 
+def _stored_and_encoder(config: DifferencingConfig, encoder: Encoder | None) -> tuple[list[StoredVideo] | None, Encoder]:
+    """What features= holds, if it is given, and the model: the one that is given, that made those, or that is configured."""
+    if config.features is None:
+        if encoder is None:
+            encoder = load_encoder(**asdict(config.encoder), device=resolve_devices(config.device_ids, config.device)[0])
+        return None, encoder
+    stored, identity = stored_of_one_model(config.features)
+    if encoder is None:
+        encoder = encoder_of(identity, config.encoder.checkpoint, resolve_devices(config.device_ids, config.device)[0])
+    if encoder.identity.weights_sha256 != identity.weights_sha256:
+        raise ConfigError(f"features={config.features}: were made by {identity.model_name} with weights of SHA-256 "
+                          f"{identity.weights_sha256}, not by the encoder that is given")
+    return stored, encoder
+
+
 def _client(config: DifferencingConfig) -> LanguageClient:
     if config.proposals is None:
         return language_client(config, "stage 1 (the proposals)", instead="proposals=FILE, which needs none, or ")
@@ -138,7 +163,7 @@ def language_client(config: DifferencingConfig | DifferencingEvaluateConfig, pur
         raise ConfigError(f"{purpose} asks a language model: give {instead}base_url= of a server, or set OPENAI_API_KEY "
                           "(cache=replay takes stored answers alone)")
     path = Path(config.cache_path).expanduser() if config.cache_path else cache_dir() / "differencing.sqlite"
-    cache = AnswerCache(path) if config.cache != "off" else None
+    cache = AnswerCache(path, read_only=config.cache == "replay") if config.cache != "off" else None
     if isinstance(config, DifferencingEvaluateConfig):
         return LanguageClient(cache, base_url=config.base_url, cache_mode=config.cache, max_cost_usd=config.max_cost_usd)
     return LanguageClient(cache, base_url=config.base_url, cache_mode=config.cache, concurrency=config.concurrency,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import zlib
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..configs.differencing_schema import DifferencingConfig
 from ..configs.schema import ExtractConfig
-from ..errors import ClipreelError, ConfigError, UnreadableVideoError
+from ..errors import ClipreelError, ConfigError, StoredDataError, UnreadableVideoError
 from ..extract.decode.registry import reader_for
 from ..extract.features import Features
 from ..extract.run import run
 from ..extract.store.files import write_whole
+from ..extract.store.find import StoredVideo
 from ..extract.videos import VideoItem, content_id
 from ..models.base import Encoder
 from .dataset import DOMAIN_FPS
@@ -69,6 +71,38 @@ def tracks_of(config: DifferencingConfig, pairs: Sequence[Pair], encoder: Encode
     return Tracks(tracks, failed, rates, seconds)
 
 
+def stored_tracks_of(config: DifferencingConfig, pairs: Sequence[Pair], videos: Sequence[StoredVideo]) -> Tracks:
+    """Every distinct clip's features from what is stored: of the clip itself, or of the whole video, at the rate they were made
+    with. A clip of which nothing is stored is a row of `failed`."""
+    by_content = {video.mark.provenance.source.content_id: video for video in videos if video.mark is not None}
+    tracks: dict[tuple[Clip, float], Track] = {}
+    failed: dict[tuple[Clip, float], str] = {}
+    rates: dict[Clip, float] = {}
+    for pair in pairs:
+        fps = sampling_fps(config, pair)
+        for clip in pair.clips:
+            if (clip, fps) in tracks or (clip, fps) in failed:
+                continue
+            try:
+                rates[clip] = _source_fps(clip)
+                item = _item(clip, rates[clip], clip.path.stem)
+                whole = replace(item, start_seconds=None, end_seconds=None)
+                video = by_content.get(content_id(item)) or by_content.get(content_id(whole))
+                if video is None:
+                    raise StoredDataError(f"features={config.features}: holds no features of {clip.path}")
+                tracks[clip, fps] = _track(video.read(False), item.start_seconds, item.end_seconds)
+            except ClipreelError as error:
+                failed[clip, fps] = str(error)
+    return Tracks(tracks, failed, rates)
+
+
+def _item(clip: Clip, rate: float, name: str) -> VideoItem:
+    # Half a frame early: a container's rounding of the first frame's time must not lose it, nor win the one after.
+    begin = (clip.begin_frame - 0.5) / rate if clip.begin_frame else None
+    end = (clip.end_frame - 0.5) / rate if clip.end_frame is not None else None
+    return VideoItem(Path(os.path.abspath(clip.path)), name, begin, end)
+
+
 def _source_fps(clip: Clip) -> float:
     if clip.fps is not None:
         return clip.fps
@@ -84,10 +118,7 @@ def _extract(config: DifferencingConfig, named: Mapping[str, Clip], rates: Mappi
     failed: dict[str, str] = {}
     names: dict[str, list[str]] = defaultdict(list)  # by content: a store knows the cut of a video again, wherever it lies
     for name, clip in named.items():
-        # Half a frame early: a container's rounding of the first frame's time must not lose it, nor win the one after.
-        begin = (clip.begin_frame - 0.5) / rates[clip] if clip.begin_frame else None
-        end = (clip.end_frame - 0.5) / rates[clip] if clip.end_frame is not None else None
-        item = VideoItem(Path(os.path.abspath(clip.path)), name, begin, end)
+        item = _item(clip, rates[clip], name)
         try:
             names[content_id(item)].append(name)
         except UnreadableVideoError as error:
@@ -133,10 +164,14 @@ def _name(clip: Clip, taken: Container[str]) -> str:
     return name if name not in taken else f"{name}-{zlib.crc32(os.fsencode(os.path.abspath(clip.path))):08x}"
 
 
-def _track(features: Features) -> Track:
-    rows = features.features.astype(np.float32)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+def _track(features: Features, start_seconds: float | None = None, end_seconds: float | None = None) -> Track:
+    """The features of a cut of them, half open. Raises StoredDataError where no row lies in it."""
     times = features.timestamps_ms
+    inside = (times >= 1000 * (start_seconds or 0)) & (times < 1000 * (math.inf if end_seconds is None else end_seconds))
+    if not inside.any():
+        raise StoredDataError(f"{features.provenance.source.path}: no stored row lies in {start_seconds} s to {end_seconds} s")
+    rows, times = features.features[inside].astype(np.float32), times[inside]
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     # A source slower than the rate repeats rows: each frame counts once.
     first = np.concatenate([[True], np.diff(times) > 0])
     return Track((times[first] - times[0]) / 1000, times[first], rows[first], features.fps)

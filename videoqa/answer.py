@@ -20,6 +20,7 @@ from ..extract.devices import resolve_devices
 from ..extract.features import Features
 from ..extract.stage_files import prepare, write_json
 from ..extract.store.files import digest_of_file
+from ..extract.stored import encoder_of
 from ..extract.text_features import TextUse
 from ..models.base import Encoder
 from ..models.registry import LazyEncoder, identify, load_encoder
@@ -32,7 +33,7 @@ from .sources import VideoRoot, VideoSource
 from .subtitles import lines_at, read_subtitles
 from .text_features import TextFeatures
 from .texts import phrases_of
-from .video_features import VideoFeatures, encoder_of, extract, read
+from .video_features import VideoFeatures, extract, read
 
 log = logging.getLogger("clipreel")
 

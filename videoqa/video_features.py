@@ -19,10 +19,10 @@ from ..extract.registry import EXTRACTORS
 from ..extract.report import Report
 from ..extract.run import output_folder, run
 from ..extract.store.files import write_whole
-from ..extract.store.find import find_stored
 from ..extract.store.store import FeatureStore
-from ..models.base import Encoder, EncoderIdentity
-from ..models.registry import LazyEncoder, load_encoder
+from ..extract.stored import stored_of_one_model
+from ..models.base import EncoderIdentity
+from ..models.registry import LazyEncoder
 from .sources import FRAMES_PER_SECOND
 
 FORMAT: Literal["save_numpy"] = "save_numpy"  # read in a third of the time of save_hdf5, which counts for 900 videos
@@ -80,32 +80,12 @@ def read(folder: str) -> tuple[VideoFeatures, EncoderIdentity]:
 
     Raises StoredDataError when there is none, when they are of several models, or what is there is damaged.
     """
-    path = Path(folder).expanduser()
-    if not path.exists():
-        raise StoredDataError(f"features={folder}: there is no such folder")
+    videos, identity = stored_of_one_model(folder)
     features: dict[str, Features] = {}
-    identity: EncoderIdentity | None = None
-    for video in find_stored(path):
+    for video in videos:
         stored = video.read(False)
         name = stored.provenance.metadata.get(_NAME, video.key)
-        model = stored.provenance.settings.encoder
-        if identity is not None and model != identity:
-            raise StoredDataError(f"features={folder}: holds features of several models, {identity} and {model}; name the "
-                                  "folder of one")
         if name in features:
             raise StoredDataError(f"features={folder}: holds {name!r} twice, the second time at {video.place}; name one folder")
-        features[name], identity = stored, model
-    if identity is None:
-        raise StoredDataError(f"features={folder}: holds no stored features")
+        features[name] = stored
     return VideoFeatures(features), identity
-
-
-def encoder_of(identity: EncoderIdentity, checkpoint: str | None, device: str) -> Encoder:
-    """The model that made stored features. Raises ConfigError where the weights found are not those."""
-    encoder = load_encoder(identity.feature_type, identity.model_name, checkpoint=checkpoint, pretrained=identity.pretrained,
-                           precision=identity.precision, device=device)  # pyright: ignore[reportArgumentType]
-    if encoder.identity.weights_sha256 != identity.weights_sha256:
-        raise ConfigError(f"the stored features were made with weights of SHA-256 {identity.weights_sha256}, and "
-                          f"{identity.model_name}{f' from {checkpoint}' if checkpoint else ''} here has "
-                          f"{encoder.identity.weights_sha256}: give the checkpoint= that made them")
-    return encoder
