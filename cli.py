@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
+from .configs.texts_schema import TextsConfig
 from .configs.values import describe, is_boolean_word
 from .configs.videoqa_schema import VideoqaAnswerConfig, VideoqaEvaluateConfig
 from .errors import ClipreelError, ConfigError, UsageError
@@ -205,6 +206,12 @@ def _pack(config: PackConfig) -> int:
     return run(config)
 
 
+def _texts(config: TextsConfig) -> int:
+    from .extract.texts import run
+
+    return run(config)
+
+
 def _videoqa_answer(config: VideoqaAnswerConfig) -> int:
     from .videoqa.command import answer
 
@@ -233,10 +240,11 @@ COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
     "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
+    "texts": Command(TextsConfig, _texts, "features of texts (captions, queries), stored once a model"),
     "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)"),
     "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
     "differencing": Command(DifferencingConfig, _differencing, "what differs between two videos of one action (VidDiff)"),
     "differencing evaluate": Command(DifferencingEvaluateConfig, _differencing_evaluate, "scores of such differences"),
 }
 # The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
-FEATURE_TYPES = {"extract": "clip", "videoqa answer": "viclip", "differencing": "clip"}
+FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip"}

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import StoredDataError
 from ..models.base import EncoderIdentity, TextEncoder
 from .store.files import write_whole
+from .text_fit import start_that_fits
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -30,6 +31,7 @@ class TextUse:
     asked: int  # distinct ones
     encoded: int  # distinct texts that went through the network
     seconds: float
+    lacked: int = 0  # of those asked, before
 
 
 class TextFeaturesOf(Generic[Key]):
@@ -84,8 +86,10 @@ class TextFeaturesOf(Generic[Key]):
         """Whether the model saw less than the whole text."""
         return key in self._cut
 
-    def fill(self, keys: Iterable[Key], encoder: Callable[[], TextEncoder]) -> TextUse:
-        """Encode what is lacking, each distinct text once and in batches. `encoder` is called only when there is some.
+    def fill(self, keys: Iterable[Key], encoder: Callable[[], TextEncoder],
+             advance: Callable[[int], object] = lambda stored: None) -> TextUse:
+        """Encode what is lacking, each distinct text once and in batches. `encoder` is called only when there is some;
+        `advance` with how many keys more are stored now.
 
         Raises OSError where the folder cannot be written.
         """
@@ -110,7 +114,8 @@ class TextFeaturesOf(Generic[Key]):
                        for key, (text, cut) in zip(some, fitted, strict=True)]
             self._write(entries, features)
             self._add(entries, features)
-        return TextUse(len(distinct), encoded, time.perf_counter() - began)
+            advance(len(some))
+        return TextUse(len(distinct), encoded, time.perf_counter() - began, len(lacking))
 
     def _add(self, entries: list[dict], features: np.ndarray) -> None:
         for entry in entries:
@@ -158,3 +163,10 @@ class TextFeatures(TextFeaturesOf[str]):
 
     def key_of(self, entry: dict[str, Any]) -> str:
         return str(entry["text"])
+
+
+class CaptionFeatures(TextFeatures):
+    """Texts of any length: of one that is too long for the encoder, the words at its start that fit are encoded."""
+
+    def said(self, key: str, encoder: TextEncoder) -> tuple[str, bool]:
+        return start_that_fits(encoder, key)
