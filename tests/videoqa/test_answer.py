@@ -153,7 +153,7 @@ def test_stored_features_bring_their_model(few, answered_few, stored, tmp_path):
 
 
 def test_stored_features_and_texts_need_no_model(few, stored, monkeypatch):
-    monkeypatch.setattr("clipreel.videoqa.video_features.load_encoder", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("clipreel.extract.stored.load_encoder", lambda *_, **__: pytest.fail("loaded"))
     run = answer_questions(few.dataset, features=stored / "features", output_path=stored, device="cpu", ablation=True)
     assert (run.accuracy or 0) >= 70
     lines = table(run.ablation).splitlines()
