@@ -24,4 +24,4 @@ class TextsConfig:
 
     def __post_init__(self):
         if not self.path:
-            raise ConfigError("texts needs a file of texts: python main.py texts captions.csv feature_type=clip model_name=ViT-B/32")
+            raise ConfigError("texts needs a file of texts: python main.py texts captions.csv model_name=ViT-B/32")

@@ -62,7 +62,7 @@ def _cells(name: str, content: str, column: str | None, joined: bool) -> list[st
         columns = {(word or "").strip().lower(): word for word in rows.fieldnames or []}
         found = column.strip().lower() if column is not None else next((word for word in COLUMNS if word in columns), "")
         if found not in columns:
-            asked = f"column={column}: is not there" if column is not None else f"has no column {', '.join(COLUMNS)}: name one, column="
+            asked = f"column={column} is not there" if column is not None else f"none of {', '.join(COLUMNS)}: give column="
             raise ConfigError(f"{name}: {asked}; its columns are {', '.join(columns) or '(none)'}")
         cells = []
         for row in rows:
