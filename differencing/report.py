@@ -105,7 +105,7 @@ def _ribbon(track: Track, localization: Localization, names: list[str]) -> str:
     parts = []
     for number, ((begin, end), name) in enumerate(zip(segments, names, strict=True)):
         hue, left = _HUES[number % len(_HUES)], times[begin] * scale
-        width = (times[end - 1] + step - times[begin]) * scale
+        width = ((times[end] if end < len(times) else times[-1] + step) - times[begin]) * scale
         parts.append(f'<rect x="{left:.1f}" y="0" width="{width:.1f}" height="22" fill="hsl({hue} 60% 55% / .45)"/>'
                      f'<text x="{left + 4:.1f}" y="15">{_text(name)}</text>')
         points = " ".join(f"{time * scale:.1f},{112 - 84 * (value - low) / max(high - low, 1e-9):.1f}"
