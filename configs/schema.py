@@ -21,10 +21,11 @@ def key(default: Any, meaning: str, *, positional: bool = False, texts_file: boo
 class EncoderConfig:
     """What makes an encoder; everything here changes the numbers that come out."""
 
-    feature_type: str = key("clip", "which family of models: clip (OpenAI's), open_clip or viclip")
+    feature_type: str = key("clip", "which family of models: clip (OpenAI's), open_clip, viclip, or policy (cheap looks)")
     model_name: str = key("ViT-B/32", "clip: RN50 … ViT-L/14@336px, tiny (the demonstration model) or custom; "
                                       "open_clip: an architecture, hf-hub:org/repo or local-dir:/path; "
-                                      "viclip: ViCLIP-L, ViCLIP-B or custom")
+                                      "viclip: ViCLIP-L, ViCLIP-B or custom; "
+                                      "policy: raw, mobilenet_v2, mobilenet_v3_large or resnet50")
     checkpoint: str | None = key(None, "weights from this file (clip: with model_name=custom; viclip: also hf-hub:org/repo)")
     pretrained: str | None = key(None, "open_clip's tag, such as laion2b_s34b_b79k, or a weight file")
     precision: Literal["auto", "float32", "float16", "bfloat16"] = key(

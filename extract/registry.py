@@ -14,6 +14,7 @@ EXTRACTORS: dict[str, type[FramewiseExtractor | WindowExtractor]] = {
     "clip": FramewiseExtractor,
     "open_clip": FramewiseExtractor,
     "viclip": WindowExtractor,
+    "policy": FramewiseExtractor,
 }
 
 

@@ -44,6 +44,7 @@ class PreprocessSpec:
     interpolation: Literal["bicubic", "bilinear", "opencv_bilinear"] = "bicubic"
     crop: Crop = "center"
     backend: PreprocessBackend = "tensor"
+    resize_size: int | None = None  # of the short side before the centre crop; None is image_size
 
 
 class FrameEncoder(Protocol):

@@ -64,8 +64,9 @@ def resized_height_width(height: int, width: int, spec: PreprocessSpec) -> tuple
     if spec.crop == "pad":
         ratio = max(height / size, width / size)
         return max(1, round(height / ratio)), max(1, round(width / ratio))
-    long = int(size * max(height, width) / min(height, width))
-    return (size, long) if height <= width else (long, size)
+    short = spec.resize_size or size
+    long = int(short * max(height, width) / min(height, width))
+    return (short, long) if height <= width else (long, short)
 
 
 def _crop_offset(length: int, size: int) -> int:

@@ -117,8 +117,15 @@ def _viclip() -> EncoderFamily:
     return family
 
 
+def _policy() -> EncoderFamily:
+    from .policy import family
+
+    return family
+
+
 ENCODERS: dict[str, Callable[[], EncoderFamily]] = {
     "clip": _clip,
     "open_clip": _open_clip,
     "viclip": _viclip,
+    "policy": _policy,
 }
