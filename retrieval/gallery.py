@@ -6,12 +6,12 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import StoredDataError
-from ..extract.store.find import StoredVideo, find_stored
+from ..extract.store.find import StoredVideo
+from ..extract.stored import stored_of_one_model
 from ..models.base import EncoderIdentity
 
 log = logging.getLogger("clipreel")
@@ -84,34 +84,19 @@ def thinned(rows: int, num_frm: int) -> np.ndarray:
 
 def _found(path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
     """What is stored of the videos that are wanted, by id, and the one model of all of it."""
-    folder = Path(path).expanduser()
-    if not folder.exists():
-        raise StoredDataError(f"features={path}: there is nothing there; give a folder that the extraction wrote, such as "
-                              "output/clip/ViT-B_32")
+    videos, encoder = stored_of_one_model(os.fspath(path))
     found: dict[str, StoredVideo] = {}
-    others: list[str] = []
-    encoder: EncoderIdentity | None = None
-    for video in find_stored(folder):
-        if video.mark is None:
-            log.warning("%s: is half written, run the extraction again; until then it counts as not there", video.place)
-            continue
-        video_id = video.mark.provenance.metadata.get(ID_COLUMN, video.key)
-        if wanted is not None and video_id not in wanted:
-            others.append(video_id)
-            continue
-        model = video.mark.provenance.settings.encoder
-        if encoder is not None and model != encoder:
-            raise StoredDataError(f"features={path}: holds features of several models, {encoder} and {model}; name the folder of "
-                                  "one")
+    for video in videos:
+        video_id = video.mark.provenance.metadata.get(ID_COLUMN, video.key) if video.mark is not None else video.key
         if video_id in found:
             raise StoredDataError(f"features={path}: holds {video_id!r} twice, at {found[video_id].place} and at {video.place}; "
                                   "name one folder")
-        found[video_id], encoder = video, model
-    if encoder is None:
-        asked = "" if wanted is None else f" of the {len(wanted)} videos asked for ({_some(sorted(wanted))})"
-        there = f"; stored are {_some(others)}" if others else ""
-        raise StoredDataError(f"features={path}: holds no stored features{asked}{there}")
-    return found, encoder
+        found[video_id] = video
+    if wanted is not None and wanted.isdisjoint(found):
+        raise StoredDataError(f"features={path}: holds features of {_some(list(found))}, and of none of the {len(wanted)} videos "
+                              f"asked for ({_some(sorted(wanted))}); features are known by the video's file name, or by the column "
+                              f"`{ID_COLUMN}` of file_with_video_paths=, as `retrieval prepare` writes it")
+    return {video_id: video for video_id, video in found.items() if wanted is None or video_id in wanted}, encoder
 
 
 def _rows(video: StoredVideo) -> int:
