@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["answer_questions", "compare_videos", "evaluate_answers", "evaluate_differences", "extract_features", "frames_at",
-           "load_encoder", "load_features"]
+__all__ = ["answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences", "extract_features",
+           "extract_frames", "frames_at", "load_encoder", "load_features"]
 
 if TYPE_CHECKING:
     from .differencing.api import compare_videos, evaluate_differences
-    from .extract.api import extract_features
+    from .extract.api import encode_texts, extract_features, extract_frames
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
     from .models.registry import load_encoder
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "answer_questions": "videoqa.api",
     "compare_videos": "differencing.api",
+    "encode_texts": "extract.api",
     "evaluate_answers": "videoqa.api",
     "evaluate_differences": "differencing.api",
     "extract_features": "extract.api",
+    "extract_frames": "extract.api",
     "frames_at": "extract.decode.at",
     "load_encoder": "models.registry",
     "load_features": "extract.store.load",

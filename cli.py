@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
+from .configs.frames_schema import FramesConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
 from .configs.texts_schema import TextsConfig
@@ -206,6 +207,12 @@ def _pack(config: PackConfig) -> int:
     return run(config)
 
 
+def _frames(config: FramesConfig) -> int:
+    from .extract.pictures import run
+
+    return run(config)
+
+
 def _texts(config: TextsConfig) -> int:
     from .extract.texts import run
 
@@ -240,6 +247,7 @@ COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
     "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
+    "frames": Command(FramesConfig, _frames, "the frames of videos as pictures, a folder a video"),
     "texts": Command(TextsConfig, _texts, "features of texts (captions, queries), stored once a model"),
     "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)"),
     "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),

@@ -6,11 +6,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..configs.frames_schema import FramesConfig
 from ..configs.load import file_value, load_config
 from ..configs.schema import EncoderConfig, ExtractConfig
+from ..configs.texts_schema import TextsConfig
 from ..errors import ConfigError
 from ..models.base import Encoder
+from .pictures import PicturesReport, write_folders
 from .report import Report
+from .text_features import CaptionFeatures
+from .texts import fill_store
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -38,13 +43,50 @@ def extract_features(videos: Paths | None = None, *, encoder: Encoder | None = N
         raise ConfigError("videos are given twice: as the first argument and as video_paths or file_with_video_paths")
     if videos is not None:
         keys["video_paths"] = [videos] if isinstance(videos, (str, os.PathLike)) else _listed(videos)
+    _settle(encoder, keys)
+    shipped = str(file_value(keys, "feature_type") or "clip")
+    return run(load_config(ExtractConfig, keys, shipped=shipped), encoder=encoder, quiet=True)
+
+
+def extract_frames(videos: Paths, output: str | os.PathLike[str], **keys: Any) -> PicturesReport:
+    """Pictures of videos' frames, a folder a video, as `python main.py frames` makes them. Prints nothing.
+
+    Args:
+        videos: a path, a folder, a glob, or a list of them.
+        output: where the folders go.
+        keys: the command line's keys, such as fps=1, size=256, parallel=True.
+
+    Raises: UsageError before anything is started. Videos that fail are rows of the report.
+    """
+    if keys.get("dry_run"):
+        raise ConfigError("dry_run=True only prints, which Python calls do not: use the command line")
+    keys |= {"videos": [videos] if isinstance(videos, (str, os.PathLike)) else _listed(videos), "output": output}
+    return write_folders(load_config(FramesConfig, keys), quiet=True)
+
+
+def encode_texts(path: str | os.PathLike[str], *, encoder: Encoder | None = None, **keys: Any) -> CaptionFeatures:
+    """Features of a file of texts, in the store that stages read, as `python main.py texts` makes them. Prints nothing.
+
+    Args:
+        path: a .csv, .tsv, .txt or .json file.
+        encoder: a loaded model to use; then no key of the encoder may be given.
+        keys: the command line's keys, such as column="caption", output_path="output".
+
+    Returns: the store of that model: `.matrix[.rows(texts)]` are the unit features, float32 [n, dim].
+
+    Raises: UsageError.
+    """
+    _settle(encoder, keys)
+    shipped = str(file_value(keys, "feature_type") or "clip")
+    return fill_store(load_config(TextsConfig, {**keys, "path": path}, shipped=shipped), encoder=encoder, quiet=True)[1]
+
+
+def _settle(encoder: Encoder | None, keys: dict[str, Any]) -> None:
     if encoder is not None:
         named = sorted({*EncoderConfig.__dataclass_fields__, "device", "device_ids"} & keys.keys())
         if named:
             raise ConfigError(f"{', '.join(named)}: already settled by the encoder that is given; leave them out")
         keys["feature_type"] = encoder.identity.feature_type
-    shipped = str(file_value(keys, "feature_type") or "clip")
-    return run(load_config(ExtractConfig, keys, shipped=shipped), encoder=encoder, quiet=True)
 
 
 def _listed(videos: object) -> list[object]:

@@ -22,13 +22,13 @@ FOLDER = "texts"  # below output_path
 
 def run(config: TextsConfig) -> int:
     """The command. Returns the exit code, 0."""
-    use, features = encode_texts(config)
+    use, features = fill_store(config)
     sys.stdout.write(f"{use.asked} texts: {use.encoded} encoded, {use.asked - use.lacked} there already "
                      f"({use.seconds:.1f} s)\n{features.folder}\n")
     return 0
 
 
-def encode_texts(config: TextsConfig, *, encoder: Encoder | None = None, quiet: bool = False) -> tuple[TextUse, CaptionFeatures]:
+def fill_store(config: TextsConfig, *, encoder: Encoder | None = None, quiet: bool = False) -> tuple[TextUse, CaptionFeatures]:
     """Fill the store with the file's texts. What it holds already is not encoded again, and then no network is loaded; a
     killed run leaves what it had written.
 

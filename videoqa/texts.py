@@ -53,7 +53,7 @@ def fit(phrase: Phrase, encoder: TextEncoder) -> Fitted:
             encoder, _joined(phrase.option, " ".join(words[:count]), phrase.question_first)))
         if kept:
             return Fitted(_joined(phrase.option, " ".join(words[:kept]), phrase.question_first), True)
-    return Fitted(*start_that_fits(encoder, phrase.option))
+    return Fitted(start_that_fits(encoder, phrase.option)[0], True)  # cut even where that is all of the option
 
 
 def _joined(option: str, question: str, question_first: bool) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +34,7 @@ def stage(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
     try:
         with open(temporary, "wb") as file:
             write(file)
-        _flush(temporary)
+        flush(temporary)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -48,17 +50,34 @@ def temporary_beside(path: Path) -> Path:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Flush the file to the disk, rename it, flush the folder: both survive a power cut, in this order."""
-    _flush(temporary)
+    flush(temporary)
     os.replace(temporary, path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove temporary files that runs on this machine left behind when they were killed."""
+    """Remove temporary files and folders that runs on this machine left behind when they were killed."""
     for path in folder.glob(f".*{_SUFFIX}"):
         host, _, process = path.name.removesuffix(_SUFFIX)[18:].rpartition(".")  # behind the digest and its dots
-        if host == socket.gethostname() and not _is_alive(process.partition("-")[0]):
+        if host != socket.gethostname() or _is_alive(process.partition("-")[0]):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # another run may be at it too
+        else:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Alone among the processes and threads that lock this folder."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # which lets the lock go
 
 
 def digest_of_file(path: Path) -> str:
@@ -69,7 +88,8 @@ def digest_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """A file's content, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

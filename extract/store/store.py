@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ...errors import StoreConflictError
 from ..features import Features, Settings
 from .base import FeatureFormat, Mark
-from .files import remove_stale
+from .files import locked, remove_stale
 from .hdf5 import HDF5, SUFFIX
 from .separate import META_SUFFIX, NUMPY, PICKLE
 
@@ -29,17 +27,9 @@ class FeatureStore:
         probe.touch()
         probe.unlink(missing_ok=True)  # another run may have been quicker
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Alone among the processes and threads that write to this folder."""
-        import fcntl
-
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)  # which lets the lock go
+        return locked(self.folder)
 
     def write(self, key: str, features: Features) -> None:
         self.format.write(self.folder, key, features)
