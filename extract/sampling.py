@@ -72,6 +72,14 @@ def sample(index: VideoIndex, request: SamplingRequest) -> Samples:
     return RULES[request.rule](index, request, span)
 
 
+def thinned(rows: int, count: int) -> np.ndarray:
+    """Which of `rows` rows stand for all of them: the first of each of `count` equal parts, int64 [count]; fewer rows repeat.
+
+    Source: AdaCLIP's uniform sampling, floor(linspace(0, rows, count, endpoint=False)), rounding of floats and all.
+    """
+    return np.floor(np.linspace(0, rows, count, endpoint=False)).astype(np.int64)
+
+
 def frames_on_screen(index: VideoIndex, timestamps_ms: np.ndarray) -> np.ndarray:
     """The frame on screen at each instant, int64 [n]; instants before the first frame see the first."""
     instants = [index.ticks(_exact(time) / 1000) for time in np.asarray(timestamps_ms).tolist()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import StoredDataError
+from ..extract.sampling import thinned
 from ..extract.store.find import StoredVideo
 from ..extract.stored import stored_of_one_model
 from ..models.base import EncoderIdentity
@@ -72,14 +73,6 @@ def load_gallery(
         times[place, :len(rows)] = stored.timestamps_ms[rows]
         mask[place, :len(rows)] = np.diff(rows, prepend=-1) > 0  # a repeat is no frame of its own
     return Gallery(wanted, features, mask, times, missing, encoder)
-
-
-def thinned(rows: int, num_frm: int) -> np.ndarray:
-    """Which of `rows` rows are kept: the first of each of num_frm equal parts, int64 [num_frm]; fewer rows repeat.
-
-    Source: AdaCLIP's uniform sampling, floor(linspace(0, rows, num_frm, endpoint=False)), rounding of floats and all.
-    """
-    return np.floor(np.linspace(0, rows, num_frm, endpoint=False)).astype(np.int64)
 
 
 def _found(path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
