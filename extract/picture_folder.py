@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DamagedVideoError, EmptyVideoError, IndexMismatchError, OutputError
+from ..errors import EmptyVideoError, IndexMismatchError, OutputError
 from .decode.registry import reader_for
 from .frames import FrameBatch
 from .sampling import SamplingRequest, sample
@@ -61,15 +61,13 @@ def write_pictures(video: Path, folder: Path, content_id: str, settings: Picture
     """
     temporary = temporary_beside(folder)
     try:
-        for by_decoding in (False, True):
+        temporary.mkdir()
+        try:
+            mark = _write(video, temporary, content_id, settings, False, allow_truncated, stopped)
+        except IndexMismatchError:  # the packets lied: once more with an index made by decoding
+            shutil.rmtree(temporary)
             temporary.mkdir()
-            try:
-                mark = _write(video, temporary, content_id, settings, by_decoding, allow_truncated, stopped)
-                break
-            except IndexMismatchError as error:
-                if by_decoding:
-                    raise DamagedVideoError(str(error)) from error
-                shutil.rmtree(temporary)
+            mark = _write(video, temporary, content_id, settings, True, allow_truncated, stopped)
         (temporary / MARK).write_text(json.dumps({"schema_version": _SCHEMA_VERSION, **asdict(mark)}), encoding="utf-8",
                                       errors="backslashreplace")
         flush(temporary / MARK)  # thousands of pictures are not flushed: one that a power cut takes is missed by its size
