@@ -8,6 +8,7 @@ ClipreelError
 │   ├── StoreConflictError  the output folder holds features made with other settings
 │   ├── StoredDataError     stored features are missing, damaged or not ours
 │   └── MissingExtraError   an optional package is not installed; the message holds the pip line
+├── EncoderServerError      the server of feature_type=remote went away, failed, or has another model (exit code 1)
 └── VideoError              one video cannot be used: a row in the report, the others go on (exit code 1)
     ├── UnreadableVideoError  not there, not a video, no video stream, refused
     ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
@@ -51,6 +52,10 @@ class MissingExtraError(UsageError):
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed: "
                          f"pip install 'clipreel[{extra}]'")
+
+
+class EncoderServerError(ClipreelError):
+    """The server of feature_type=remote went away, failed, or has another model by now."""
 
 
 class VideoError(ClipreelError):

@@ -14,14 +14,19 @@ from ..errors import ConfigError
 
 def key(default: Any, meaning: str, *, positional: bool = False, texts_file: bool = False) -> Any:
     """A field with its line for `--help`. `texts_file`: a word that is no […] list names a file of lines."""
-    return field(default=default, metadata={"meaning": meaning, "positional": positional, "texts_file": texts_file})
+    return field(default=default, metadata=key_metadata(meaning, positional=positional, texts_file=texts_file))
+
+
+def key_metadata(meaning: str, *, positional: bool = False, texts_file: bool = False) -> dict[str, Any]:
+    """What `load.keys_of` reads of a field."""
+    return {"meaning": meaning, "positional": positional, "texts_file": texts_file}
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """What makes an encoder; everything here changes the numbers that come out."""
 
-    feature_type: str = key("clip", "which family of models: clip (OpenAI's), open_clip, viclip, or policy (cheap looks)")
+    feature_type: str = key("clip", "which family of models: clip (OpenAI's), open_clip, viclip, policy, or remote (a server)")
     model_name: str = key("ViT-B/32", "clip: RN50 … ViT-L/14@336px, tiny (the demonstration model) or custom; "
                                       "open_clip: an architecture, hf-hub:org/repo or local-dir:/path; "
                                       "viclip: ViCLIP-L, ViCLIP-B or custom; "
@@ -37,6 +42,9 @@ class EncoderConfig:
     recipe: Literal["demo", "train"] | None = key(
         None, "viclip: which frames it sees and how they are resized; train: the middles of equal parts, bicubic; demo: as "
               "the original demonstration, every so many from the first, OpenCV's bilinear; null: train")
+    url: str | None = key(None, "feature_type=remote: where `python main.py serve` runs, such as http://127.0.0.1:8090")
+    token: str | None = field(default=None, repr=False, metadata=key_metadata(
+        "what `serve` asks of clients, and feature_type=remote says; null: $CLIPREEL_TOKEN (which no list of processes shows)"))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..errors import VideoError
 from ..models.registry import load_encoder
 from .decode.registry import reader_for
 from .devices import resolve_devices
-from .registry import check_windows, make_extractor
+from .registry import make_extractor
 from .run import options_of, videos_of
 from .sampling import sample
 from .videos import VideoItem
@@ -23,7 +23,6 @@ def run(config: ExtractConfig) -> int:
     """Print counts, hours and disk; 1 when some video cannot be indexed."""
     items, options = videos_of(config), options_of(config)
     devices = resolve_devices(config.device_ids, config.device)
-    check_windows(config.encoder.feature_type, config.window_seconds)
     encoder = load_encoder(**asdict(config.encoder), device=devices[0])
     extractor, dim = make_extractor(encoder, config.window_seconds, config.stride_seconds), encoder.dim
 

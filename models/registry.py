@@ -25,7 +25,7 @@ class LazyEncoder:
 def load_encoder(
     feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
     precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",
-    recipe: RecipeName | None = None, device: str | None = None,
+    recipe: RecipeName | None = None, device: str | None = None, url: str | None = None, token: str | None = None,
 ) -> Encoder:
     """A network with its weights, preprocessing, precision and device.
 
@@ -39,12 +39,13 @@ def load_encoder(
         preprocess: "tensor" is fast and within one grey level of "pil".
         recipe: viclip's way from a video to frames and pixels; None is the family's default.
         device: None is the first CUDA device, or the CPU where there is none.
+        url: feature_type=remote: where the server is; `token` is what it asks for (None: $CLIPREEL_TOKEN).
 
     Raises:
         ConfigError: an argument is unknown or does not go with the others.
         WeightsError: the weights cannot be had, read, or do not fit.
     """
-    family = _family(feature_type)
+    family = _family(feature_type, url, token)
     _check_choices(precision, crop, preprocess, recipe)
     return family.load(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
                        preprocess=preprocess, recipe=recipe, device=_present_device(device))
@@ -53,19 +54,23 @@ def load_encoder(
 def identify(
     feature_type: str, model_name: str, *, checkpoint: str | None = None, pretrained: str | None = None,
     precision: Precision = "auto", crop: Crop | None = None, preprocess: PreprocessBackend = "tensor",
-    recipe: RecipeName | None = None, device: str | None = None,
+    recipe: RecipeName | None = None, device: str | None = None, url: str | None = None, token: str | None = None,
 ) -> EncoderIdentity:
     """What `load_encoder` with the same arguments will call itself; loads no network, but may hash or fetch weights."""
-    family = _family(feature_type)
+    family = _family(feature_type, url, token)
     _check_choices(precision, crop, preprocess, recipe)
     return family.identify(model_name, checkpoint=checkpoint, pretrained=pretrained, precision=precision, crop=crop,
                            preprocess=preprocess, recipe=recipe, device=_present_device(device))
 
 
-def _family(feature_type: str) -> EncoderFamily:
+def _family(feature_type: str, url: str | None, token: str | None) -> EncoderFamily:
     if feature_type not in ENCODERS:
         raise ConfigError(f"there is no feature_type {feature_type!r}{did_you_mean(feature_type, ENCODERS)} "
                           f"(allowed: {', '.join(ENCODERS)})")
+    if feature_type == "remote":
+        return _remote(url, token)
+    if url is not None or token is not None:
+        raise ConfigError(f"url= and token= go with feature_type=remote, whose encoder is elsewhere, and not with {feature_type}")
     return ENCODERS[feature_type]()
 
 
@@ -123,9 +128,16 @@ def _policy() -> EncoderFamily:
     return family
 
 
+def _remote(url: str | None = None, token: str | None = None) -> EncoderFamily:
+    from .remote.family import RemoteFamily
+
+    return RemoteFamily(url, token)
+
+
 ENCODERS: dict[str, Callable[[], EncoderFamily]] = {
     "clip": _clip,
     "open_clip": _open_clip,
     "viclip": _viclip,
     "policy": _policy,
+    "remote": _remote,
 }

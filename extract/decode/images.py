@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import ConfigError, DamagedVideoError, EmptyVideoError, UnreadableVideoError
 from ..frames import FrameBatch, VideoIndex
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
@@ -67,13 +71,20 @@ def _first_readable(pictures: list[Path]) -> np.ndarray:
     return _read(pictures[-1])
 
 
-def _read(path: Path) -> np.ndarray:
+def upright_rgb(image: Image.Image) -> np.ndarray:
+    """uint8 RGB [h, w, 3] of an opened picture, as it is meant to be seen. Raises what Pillow does for damaged ones."""
     from PIL import Image, ImageOps
+
+    if image.mode.startswith("I;16"):  # Pillow would cut it off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _read(path: Path) -> np.ndarray:
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I;16"):  # Pillow would cut it off at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            return upright_rgb(image)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedVideoError(f"{path}: is no picture that can be read ({error})") from error
