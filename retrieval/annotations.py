@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 
-CaptionRule = Literal["concat", "indep-one", "indep-all"]
+CaptionRule = Literal["concat", "mean", "indep-one", "indep-all"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def read_annotations(path: str | os.PathLike[str]) -> tuple[CaptionedVideo, ...]
 def texts_of(videos: Sequence[CaptionedVideo], rule: CaptionRule) -> Queries:
     """What is searched with.
 
-    concat: the captions of a video as one text, joined by blanks. indep-one and indep-all: every caption by itself; training
-    takes one of a video's at random in an epoch by the first, each of them by the second.
+    concat: the captions of a video as one text, joined by blanks. The others: every caption by itself. Of these, mean is to
+    make one query of a video's features (no end is cut off, as it is of long joined texts); indep-one and indep-all differ in
+    training, which takes one of a video's captions at random in an epoch, or each of them.
     """
     if rule == "concat":
         return Queries(tuple(" ".join(video.captions) for video in videos), np.arange(len(videos)))
