@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
+from .configs.doctor_schema import DoctorConfig
 from .configs.frames_schema import FramesConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
@@ -207,6 +208,12 @@ def _pack(config: PackConfig) -> int:
     return run(config)
 
 
+def _doctor(config: DoctorConfig) -> int:
+    from .extract.doctor import run
+
+    return run(config)
+
+
 def _frames(config: FramesConfig) -> int:
     from .extract.pictures import run
 
@@ -247,6 +254,7 @@ COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
     "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
+    "doctor": Command(DoctorConfig, _doctor, "what is installed and present, what is wrong with it, what to do"),
     "frames": Command(FramesConfig, _frames, "the frames of videos as pictures, a folder a video"),
     "texts": Command(TextsConfig, _texts, "features of texts (captions, queries), stored once a model"),
     "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)"),

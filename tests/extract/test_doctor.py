@@ -1,0 +1,60 @@
+"""`doctor` says what is wrong and what to do about it."""
+
+import shutil
+from collections import namedtuple
+
+import pytest
+from clipreel import cli
+from clipreel.configs.doctor_schema import DoctorConfig
+from clipreel.extract import doctor
+
+
+def finding(name, **keys):
+    (found,) = [one for one in doctor.examine(DoctorConfig(**{"self_test": False, **keys})) if one.name == name]
+    return found
+
+
+def test_a_sound_installation(capsys, tmp_path):
+    assert cli.main(["doctor", f"output_path={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert "8 frames of a sample video decoded and encoded" in said
+    assert said.endswith("all is well\n")
+    assert "torch " in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_NEEDED", ("numpy", "no-such-package"))
+    assert cli.main(["doctor", "self_test=false"]) == 1
+    said = capsys.readouterr().out
+    assert "no-such-package not installed" in said
+    assert "-> pip install no-such-package" in said
+    assert said.endswith("1 fault\n")
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert finding("output_path", output_path=str(tmp_path / "file" / "below")).state == "fault"
+    assert finding("output_path", output_path=str(tmp_path / "new" / "below")).state == "ok"
+
+
+def test_little_room(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
+    found = finding("output_path", output_path=str(tmp_path))
+    assert (found.state, found.text.endswith("1.0 GB free")) == ("note", True)
+    assert found.advice
+
+
+def test_a_sample_that_is_damaged(tmp_path, monkeypatch):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    monkeypatch.setattr(doctor, "_SAMPLE", broken)
+    found = finding("self-test", self_test=True)
+    assert found.state == "fault"
+    assert found.advice
+
+
+@pytest.mark.needs_cuda
+def test_every_gpu_is_named():
+    assert finding("cuda:0").state == "ok"
