@@ -63,6 +63,10 @@ class ExtractConfig:
     window_seconds: float | None = key(
         None, "viclip: a feature for every so many seconds; null: one for the whole video")
     stride_seconds: float | None = key(None, "viclip: seconds from one window's start to the next; null: window_seconds")
+    select: str | None = key(
+        None, "encode only the frames that this checkpoint of `retrieval train` chooses by cheap looks at them (clip, open_clip)")
+    policy_checkpoint: str | None = key(
+        None, "select: weights of its policy network, where it was trained with a file of one's own; null: torchvision's")
     start: float | None = key(None, "seconds: take frames from here (inclusive)")
     end: float | None = key(None, "seconds: take frames up to here (exclusive)")
     batch_size: int = key(1, "frames (viclip: windows) a forward pass, filled across videos")

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +21,9 @@ from .decode.base import FrameReader
 from .decode.plan import split_by_gop
 from .decode.registry import reader_for
 from .extractor import Extractor
-from .job import Attempt, Job
+from .job import Attempt, Candidates, Job
 from .options import PipelineOptions
 from .sampling import sample
-
-if TYPE_CHECKING:
-    import torch
 
 log = logging.getLogger("clipreel")
 _MOST_PARTS = 16  # each reads the file's bytes again up to where it begins
@@ -51,14 +48,15 @@ class _Part:
 
 
 class DecodePool:
-    """Turns jobs into prepared units. `emit(attempt, unit, pixels)` may block, and raise to end the thread;
-    `finished(attempt)` and `failed(job, error)` each come once a job, unless an encoder still owes features."""
+    """Turns jobs into prepared units. `emit(attempt, unit, pixels)` may block, and raise to end the thread; with `offer` it
+    gets nothing: all candidate frames of a video go there at once, to be chosen from. `finished(attempt)` and
+    `failed(job, error)` each come once a job, unless an encoder still owes features."""
 
     def __init__(self, extractor: Extractor, options: PipelineOptions, *,
-                 emit: Callable[[Attempt, int, torch.Tensor], None], finished: Callable[[Attempt], None],
-                 failed: Callable[[Job, Exception], None], stopped: threading.Event):
+                 emit: Callable[[Attempt, int, Any], None], offer: Callable[[Candidates], None] | None,
+                 finished: Callable[[Attempt], None], failed: Callable[[Job, Exception], None], stopped: threading.Event):
         self._extractor, self._options = extractor, options
-        self._emit, self._finished, self._failed, self._stopped = emit, finished, failed, stopped
+        self._emit, self._offer, self._finished, self._failed, self._stopped = emit, offer, finished, failed, stopped
         self._tasks = threading.Condition()
         self._queued: deque[_Begin | _Part] = deque()
         self._jobs: deque[Job] = deque()
@@ -125,7 +123,11 @@ class DecodePool:
                     return
                 crops = self._extractor.prepare(batch)
                 for place, crop in zip(batch.frames.tolist(), crops, strict=True):
-                    for unit, pixels in attempt.complete_units(place, crop):
+                    ready = attempt.complete_units(place, crop)
+                    if self._offer is not None:
+                        attempt.hold(ready)
+                        continue
+                    for unit, pixels in ready:
                         self._emit(attempt, unit, pixels)
         except IndexMismatchError as error:
             if not attempt.give_up():
@@ -142,6 +144,8 @@ class DecodePool:
         else:
             if attempt.end_of_part():
                 self._finished(attempt)
+            elif self._offer is not None and (candidates := attempt.candidates()) is not None:
+                self._offer(candidates)
 
     def _fail(self, job: Job, error: Exception) -> None:
         if not isinstance(error, (ClipreelError, OSError)):

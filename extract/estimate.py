@@ -9,6 +9,7 @@ from dataclasses import asdict
 from ..configs.schema import ExtractConfig
 from ..errors import VideoError
 from ..models.registry import load_encoder
+from .choosing import read_selection
 from .decode.registry import reader_for
 from .devices import resolve_devices
 from .registry import make_extractor
@@ -23,13 +24,15 @@ def run(config: ExtractConfig) -> int:
     """Print counts, hours and disk; 1 when some video cannot be indexed."""
     items, options = videos_of(config), options_of(config)
     devices = resolve_devices(config.device_ids, config.device)
+    selection = read_selection(config, config.encoder.feature_type, devices[0])
     encoder = load_encoder(**asdict(config.encoder), device=devices[0])
     extractor, dim = make_extractor(encoder, config.window_seconds, config.stride_seconds), encoder.dim
 
     def measure(item: VideoItem) -> tuple[int, float] | str:
         try:
             index = reader_for(item.path, options.reader, options.fps).index(item.path)
-            return len(extractor.units(sample(index, options.request_of(item))).rows), index.duration_seconds
+            rows = len(extractor.units(sample(index, options.request_of(item))).rows)
+            return rows if selection is None else min(rows, selection.options.top_k), index.duration_seconds
         except VideoError as error:
             return str(error)
 

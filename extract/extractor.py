@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -34,14 +35,14 @@ class Units:
 class Extractor(Protocol):
     """One model's way from a video to features. `prepare` runs in decode threads, `encode` in the device's worker.
 
-    `prepare`: uint8 [n, 3, S, S] crops of a batch of frames. `encode`: uint8 [n, 3, S, S] (windows: [n, T, 3, S, S])
-    to float32 [n, dim] on the CPU.
+    `prepare`: uint8 [n, 3, S, S] crops of a batch of frames (with select=, a `Candidate` each). `encode`: uint8
+    [n, 3, S, S] (windows: [n, T, 3, S, S]) to float32 [n, dim] on the CPU.
     """
 
     encoder: Encoder
 
     def units(self, samples: Samples) -> Units: ...
 
-    def prepare(self, batch: FrameBatch) -> torch.Tensor: ...
+    def prepare(self, batch: FrameBatch) -> Iterable[Any]: ...
 
     def encode(self, crops: torch.Tensor) -> np.ndarray: ...

@@ -49,6 +49,7 @@ class Settings:
     normalize: bool
     window_seconds: float | None = None  # of windows of frames; None: the whole video is one
     stride_seconds: float | None = None
+    select: str | None = None  # the fingerprint of the checkpoint that chose the frames before they were encoded
 
     def flat(self) -> dict[str, Any]:
         """key -> value under the command line's names."""

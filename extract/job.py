@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,14 @@ class Job:
     content_id: str
 
 
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Every decoded candidate frame of an attempt (unit -> frame), for `select=` to choose from."""
+
+    attempt: Attempt
+    held: dict[int, Any]
+
+
 class Attempt:
     """The features of one job while they come in, from one index of it. Given up (and begun anew from a better
     index) when the packets turn out to have lied: what is still in flight then falls on deaf ears."""
@@ -35,6 +43,8 @@ class Attempt:
     def __init__(self, job: Job, index: VideoIndex, units: Units, parts: int = 1):
         self.job, self.index, self.units = job, index, units
         self._parts_left = parts
+        self._rows_asked, self._rows_left_out = len(units.rows), 0
+        self._held: dict[int, Any] = {}
         self._features: np.ndarray | None = None
         self._came = np.zeros(len(units.frames), dtype=bool)
         self._sent = self._received = 0
@@ -47,7 +57,7 @@ class Attempt:
             for place in set(frames):
                 self._units_of[place].append(unit)
 
-    def complete_units(self, place: int, crop: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+    def complete_units(self, place: int, crop: Any) -> list[tuple[int, Any]]:
         """(unit, pixels) of every unit that this frame completes: [3, S, S], or [T, 3, S, S] for windows."""
         import torch
 
@@ -64,6 +74,37 @@ class Attempt:
                     ready.append((unit, torch.stack([crops[frame] for frame in frames])))
             self._sent += len(ready)
         return ready
+
+    def hold(self, ready: list[tuple[int, Any]]) -> None:
+        """Keep candidates back until all of the video's are there."""
+        with self._lock:
+            self._held.update(ready)
+
+    def candidates(self) -> Candidates | None:
+        """What was held, given once: after the last part has ended. None before, after, and where nothing decoded."""
+        with self._lock:
+            if self._parts_left or self.given_up or not self._held:
+                return None
+            held, self._held = self._held, {}
+            return Candidates(self, held)
+
+    def choose(self, keep: np.ndarray, decoded: np.ndarray) -> list[int]:
+        """Go on with some rows (bool [n], and which of them decoded); returns their units."""
+        with self._lock:
+            units = self.units
+            intervals = units.intervals_ms
+            self.units = Units(units.frames, units.rows[keep], units.timestamps_ms[keep],
+                               intervals[keep] if intervals is not None else None)
+            self._rows_left_out = int(np.count_nonzero(decoded & ~keep))
+            chosen = np.unique(self.units.rows).tolist()
+            self._sent = len(chosen)
+            return chosen
+
+    @property
+    def lost(self) -> str | None:
+        """What of the video did not decode, once `rows` gives the rest; None: nothing."""
+        rows = self._rows_asked - self._rows_left_out - int(np.count_nonzero(self._came[self.units.rows]))
+        return f"{rows} of {self._rows_asked} rows did not decode" if rows else None
 
     def add(self, unit: int, feature: np.ndarray) -> bool:
         """Take one feature; True when it was the last one missing."""

@@ -31,6 +31,7 @@ class Outcome:
     identity: EncoderIdentity
     store: FeatureStore | None
     quiet: bool
+    select: str | None = None  # the fingerprint of what chooses frames before the encoder
     predictor: Predictor | None = None
     completed: dict[str, int] = field(default_factory=dict)  # key -> number of its job
     skipped: dict[str, None] = field(default_factory=dict)
@@ -151,15 +152,14 @@ class Outcome:
         reader = config.reader if config.reader != "auto" else "images" if pictures else "pyav"
         return Settings(self.identity, config.sampling, config.extraction_fps, config.extraction_total, config.start,
                         config.end, config.fps if pictures else None, reader, config.dtype, config.normalize,
-                        config.window_seconds, config.stride_seconds or config.window_seconds)
+                        config.window_seconds, config.stride_seconds or config.window_seconds, self.select)
 
     def _features(self, attempt: Attempt) -> Features:
         values, units = attempt.rows()
         if self.config.normalize:
             values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
         index, item = attempt.index, attempt.job.item
-        lost = len(attempt.units.rows) - len(units.rows)
-        damage = index.damage or (f"{lost} of {len(attempt.units.rows)} rows did not decode" if lost else None)
+        damage = index.damage or attempt.lost
         source = Source(os.path.abspath(item.path), size_bytes(item.path), attempt.job.content_id, index.width,
                         index.height, index.duration_seconds, item.start_seconds, item.end_seconds, damage)
         provenance = Provenance(source, self._settings(item), __version__, item.metadata)

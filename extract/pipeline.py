@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import ClipreelError
+from .choosing import ChoosingExtractor
 from .decode_pool import DecodePool
 from .extractor import Extractor
-from .job import Attempt, Job
+from .job import Attempt, Candidates, Job
 from .options import PipelineOptions
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class Tally:
     batch_sizes: dict[str, list[int]] = field(default_factory=dict)
 
 
+_Pixels = tuple[Attempt, int, "torch.Tensor"]
+
+
 class _Stopped(BaseException):
     """Raised inside threads when the run is over before its time."""
 
@@ -63,12 +68,15 @@ class Pipeline:
         self._crash: BaseException | None = None
         self._fill_lock, self._tally_lock = threading.Lock(), threading.Lock()
         # Two batches a device lie ready; beyond that decoding waits, so memory does not grow with the videos.
-        self._pixels: queue.Queue[tuple[Attempt, int, torch.Tensor] | None] = queue.Queue(
-            max(16, 2 * options.batch_size * len(extractors)))
+        ready = max(16, 2 * options.batch_size * len(extractors))
+        first = extractors[0]
+        self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else 1  # that an item in the queue gives
+        self._pixels: queue.Queue[_Pixels | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
         self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
         self._pool = DecodePool(
             extractors[0], options, stopped=self._stop,
             emit=lambda attempt, unit, pixels: self._put(self._pixels, (attempt, unit, pixels)),
+            offer=(lambda candidates: self._put(self._pixels, candidates)) if isinstance(first, ChoosingExtractor) else None,
             finished=lambda attempt: self._put(self._finished, (attempt, None)),
             failed=lambda job, error: self._put(self._finished, (job, error)))
 
@@ -129,7 +137,8 @@ class Pipeline:
     def _encode_batches(self, number: int, extractor: Extractor) -> None:
         sizes = self.tally.batch_sizes.setdefault(f"{number}:{extractor.encoder.device}", [])
         limit = self._options.batch_size
-        while batch := self._next_batch():
+        waiting: deque[_Pixels] = deque()
+        while batch := self._next_batch(extractor, waiting):
             began = time.perf_counter()
             features, limit = self._encode(extractor, [pixels for _, _, pixels in batch], limit)
             with self._tally_lock:
@@ -140,12 +149,29 @@ class Pipeline:
                 if attempt.add(unit, feature):
                     self._put(self._finished, (attempt, None))
 
-    def _next_batch(self) -> list[tuple[Attempt, int, torch.Tensor]]:
-        """The next batch, full but for the last of the run; one worker fills at a time, so that none starves another
-        of its last frames. Empty at the end."""
-        batch: list[tuple[Attempt, int, torch.Tensor]] = []
+    def _next_batch(self, extractor: Extractor, waiting: deque[_Pixels]) -> list[_Pixels]:
+        """The next batch, full but for the last of this worker; empty at the end. `waiting`: frames that this worker has
+        chosen and not encoded yet."""
+        more = True
+        while more and len(waiting) < self._options.batch_size:
+            taken = self._take(self._options.batch_size - len(waiting))
+            more = bool(taken)
+            for item in taken:
+                if not isinstance(item, Candidates):
+                    waiting.append(item)
+                elif isinstance(extractor, ChoosingExtractor):
+                    began = time.perf_counter()
+                    waiting.extend(extractor.choose(item))
+                    with self._tally_lock:
+                        self.tally.encode_seconds += time.perf_counter() - began
+        return [waiting.popleft() for _ in range(min(self._options.batch_size, len(waiting)))]
+
+    def _take(self, frames: int) -> list[_Pixels | Candidates]:
+        """What gives so many frames, less at the end; one worker takes at a time, so that none starves another of its last
+        frames."""
+        taken: list[_Pixels | Candidates] = []
         with self._fill_lock:
-            while len(batch) < self._options.batch_size:
+            while len(taken) * self._frames_each < frames:
                 try:
                     item = self._pixels.get(timeout=0.1)
                 except queue.Empty:
@@ -155,8 +181,8 @@ class Pipeline:
                 if item is None:
                     self._put(self._pixels, None)  # for the other workers
                     break
-                batch.append(item)
-        return batch
+                taken.append(item)
+        return taken
 
     def _encode(self, extractor: Extractor, pixels: list[torch.Tensor], limit: int) -> tuple[np.ndarray, int]:
         """Features [n, dim], and the batch size to go on with: halved as often as device memory ran out."""

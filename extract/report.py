@@ -25,6 +25,34 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class SelectionUse:
+    """What `select=` spent and spared. FLOPs are those that ran, two for a multiplication with its addition."""
+
+    candidate_frames: int  # looked at
+    encoded_frames: int
+    encoder_flops: int
+    choosing_flops: int  # of the cheap looks and the selector
+
+    def __add__(self, other: SelectionUse) -> SelectionUse:
+        return SelectionUse(self.candidate_frames + other.candidate_frames, self.encoded_frames + other.encoded_frames,
+                            self.encoder_flops + other.encoder_flops, self.choosing_flops + other.choosing_flops)
+
+    @property
+    def saved_flops(self) -> float:
+        """What the encoder would have spent on the frames that were not chosen, at what it spent on each of the others, less
+        the price of choosing; negative where choosing cost more."""
+        spared = self.encoder_flops / max(self.encoded_frames, 1) * (self.candidate_frames - self.encoded_frames)
+        return spared - self.choosing_flops
+
+    def __str__(self) -> str:
+        whole = self.encoder_flops + self.choosing_flops + self.saved_flops
+        return (f"select: {self.encoded_frames} of {self.candidate_frames} candidate frames encoded; as it ran "
+                f"{self.encoder_flops / 1e9:.3f} GFLOP to encode and {self.choosing_flops / 1e9:.3f} to choose, against "
+                f"{whole / 1e9:.3f} to encode every candidate: {self.saved_flops / 1e9:.3f} GFLOP saved "
+                f"({100 * self.saved_flops / max(whole, 1):.1f} %)")
+
+
+@dataclass(frozen=True)
 class Report:
     """Keys that were done and skipped (whole in the store already), what failed, and where the seconds went.
 
@@ -44,6 +72,7 @@ class Report:
     wall_seconds: float = 0.0
     batch_sizes: dict[str, list[int]] = field(default_factory=dict)  # device worker -> frames of each forward pass
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    selection: SelectionUse | None = None  # where select= chose frames before the encoder
 
     @property
     def exit_code(self) -> int:
@@ -53,5 +82,7 @@ class Report:
         lines = [f"done {len(self.done)}, skipped {len(self.skipped)}, failed {len(self.failed)} "
                  f"({self.frames} frames in {self.wall_seconds:.1f} s; decode {self.decode_seconds:.1f} s, "
                  f"encode {self.encode_seconds:.1f} s, write {self.write_seconds:.1f} s)"]
+        if self.selection is not None:
+            lines.append(str(self.selection))
         lines += [f"  failed: {failure.reason}" for failure in self.failed]
         return "\n".join(lines)

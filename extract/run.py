@@ -12,7 +12,9 @@ from ..configs.schema import ExtractConfig
 from ..errors import ConfigError
 from ..models.base import Encoder, EncoderIdentity
 from ..models.registry import identify, load_encoder
+from .choosing import choosing_extractor, read_selection, use_of
 from .devices import resolve_devices
+from .extractor import Extractor
 from .failures import NAME as FAILURES_NAME
 from .failures import item_of, read_failures, write_failures
 from .features import Features
@@ -38,8 +40,9 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
     devices = [str(encoder.device)] if encoder is not None else resolve_devices(config.device_ids, config.device)
     identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])
     check_windows(identity.feature_type, config.window_seconds)
+    selection = read_selection(config, identity.feature_type, devices[0])
     store = _store(config, identity)
-    outcome = Outcome(config, identity, store, quiet)
+    outcome = Outcome(config, identity, store, quiet, selection.fingerprint if selection is not None else None)
     jobs = outcome.plan(items)
     todo = [job for job in jobs if job.key not in outcome.skipped]
     encoders: list[Encoder] = []
@@ -51,6 +54,7 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
     for job in jobs:
         if job.key in outcome.skipped:
             outcome.show_stored(job)
+    extractors: list[Extractor] = []
     progress, tally, untried = Progress(len(todo), enabled=not quiet), Tally(), todo if config.retry_failed else []
 
     def tick() -> None:
@@ -58,7 +62,8 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
 
     try:
         if todo:
-            extractors = [make_extractor(one, config.window_seconds, config.stride_seconds) for one in encoders]
+            extractors = [make_extractor(one, config.window_seconds, config.stride_seconds) if selection is None
+                          else choosing_extractor(one, selection, config.policy_checkpoint) for one in encoders]
             pipeline = Pipeline(extractors, options_of(config), outcome)
             tally = pipeline.tally
             pipeline.run(todo, tick)
@@ -79,7 +84,8 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
                   features, frames=outcome.rows, video_seconds=outcome.video_seconds,
                   decode_seconds=tally.decode_seconds, encode_seconds=tally.encode_seconds,
                   write_seconds=tally.write_seconds, wall_seconds=time.monotonic() - began,
-                  batch_sizes=tally.batch_sizes, probabilities=outcome.probabilities)
+                  batch_sizes=tally.batch_sizes, probabilities=outcome.probabilities,
+                  selection=use_of(extractors))
 
 
 def videos_of(config: ExtractConfig) -> list[VideoItem]:
