@@ -48,13 +48,15 @@ class DifferencingConfig:
     max_cost_usd: float | None = key(None, "stop before the language models cost more")
     prices: tuple[str, ...] = key((), "[IN, OUT]: dollars for a million tokens, where the model's are not known")
     concurrency: int = key(8, "requests under way at once")
-    timeout_seconds: float = key(120.0, "of a request; failed ones are tried again")
+    timeout_seconds: float = key(120.0, "to wait for a server, each time")
+    retries: int = key(5, "how often a request is sent again that got 429 or 5xx, no answer in time, or a broken connection")
     output_path: str = key("./output/differencing", "results, and the features that were made")
     batch_size: int = key(16, "frames a forward pass")
     device_ids: tuple[str, ...] | None = key(None, "CUDA devices, or cpu; null: every CUDA device, else the CPU")
     device: str | None = key(None, "the same for one device in torch's words: cuda:0, cpu")
     workers: int | None = key(None, "decode threads; null: one a core")
     reader: Literal["auto", "pyav", "decord", "images"] = key("auto", "what decodes")
+    fps: float | None = key(None, "videos= that are folders of pictures: how many a second")
     overwrite: bool = key(False, "make features again, also in place of those with other settings")
 
     def __post_init__(self):
@@ -70,28 +72,21 @@ class DifferencingConfig:
             raise ConfigError(f"subset_mode={self.subset_mode}: allowed is 0 (every pair) or K_per_action, such as 3_per_action")
         if not re.fullmatch(r"[^/\\\0]+", self.name) or self.name in (".", ".."):
             raise ConfigError(f"name={self.name}: allowed is the name of a folder")
-        if self.extraction_fps is not None and not 0 < self.extraction_fps < float("inf"):
-            raise ConfigError(f"extraction_fps={self.extraction_fps}: allowed is a number above 0")
-        for name in ("retrieval_strings", "concurrency", "batch_size", "image_size"):
+        for name in ("extraction_fps", "fps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name}={value}: allowed is a number above 0")
+        for name in ("retrieval_strings", "batch_size", "image_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: allowed is a whole number above 0")
-        if not (self.timeout_seconds > 0 and self.margin >= 0):
-            raise ConfigError(f"timeout_seconds={self.timeout_seconds}, margin={self.margin}: allowed are a number above 0, and "
-                              "one from 0 up")
-        if self.max_cost_usd is not None and not self.max_cost_usd >= 0:
-            raise ConfigError(f"max_cost_usd={self.max_cost_usd}: allowed is a number from 0 up")
-        _ = self.price_pair
+        if not 0 <= self.margin < float("inf"):
+            raise ConfigError(f"margin={self.margin}: allowed is a number from 0 up")
+        _check_calls(self)
 
     @property
     def price_pair(self) -> tuple[float, float] | None:
         """Dollars for a million tokens, in and out."""
-        try:
-            numbers = [float(word) for word in self.prices]
-        except ValueError:
-            numbers = [-1.0]
-        if numbers and (len(numbers) != 2 or min(numbers) < 0):
-            raise ConfigError(f"prices={list(self.prices)}: allowed is [IN, OUT], dollars for a million tokens")
-        return (numbers[0], numbers[1]) if numbers else None
+        return _price_pair(self.prices)
 
 
 @dataclass(frozen=True)
@@ -112,6 +107,10 @@ class DifferencingEvaluateConfig:
     cache_path: str | None = key(None, "answers of language models; null: differencing.sqlite beside the cached weights")
     cache: Literal["use", "replay", "off"] = key("use", "replay: never ask a server, a missing answer is an error")
     max_cost_usd: float | None = key(None, "stop before the language model costs more")
+    prices: tuple[str, ...] = key((), "[IN, OUT]: dollars for a million tokens, where the model's are not known")
+    concurrency: int = key(8, "requests under way at once")
+    timeout_seconds: float = key(120.0, "to wait for a server, each time")
+    retries: int = key(5, "how often a request is sent again that got 429 or 5xx, no answer in time, or a broken connection")
     seed: int = key(0, "of the language model's requests")
     output_path: str | None = key(None, "scores go here as JSON and CSV; null: beside the predictions")
 
@@ -121,3 +120,32 @@ class DifferencingEvaluateConfig:
                 raise ConfigError(f"differencing evaluate needs {name}=")
         if not re.fullmatch(r"0|[1-9]\d*_per_action", self.subset_mode):
             raise ConfigError(f"subset_mode={self.subset_mode}: allowed is 0 (every pair) or K_per_action, such as 3_per_action")
+        _check_calls(self)
+
+    @property
+    def price_pair(self) -> tuple[float, float] | None:
+        """Dollars for a million tokens, in and out."""
+        return _price_pair(self.prices)
+
+
+def _check_calls(config: DifferencingConfig | DifferencingEvaluateConfig) -> None:
+    if config.base_url is not None and not re.match(r"https?://[^/]", config.base_url):
+        raise ConfigError(f"base_url={config.base_url}: allowed is an address such as http://127.0.0.1:8000/v1")
+    if config.concurrency < 1 or config.retries < 0:
+        raise ConfigError(f"concurrency={config.concurrency}, retries={config.retries}: allowed are a whole number above 0, and "
+                          "one from 0 up")
+    if not 0 < config.timeout_seconds < float("inf"):
+        raise ConfigError(f"timeout_seconds={config.timeout_seconds}: allowed is a number above 0")
+    if config.max_cost_usd is not None and not config.max_cost_usd >= 0:
+        raise ConfigError(f"max_cost_usd={config.max_cost_usd}: allowed is a number from 0 up")
+    _ = config.price_pair
+
+
+def _price_pair(prices: tuple[str, ...]) -> tuple[float, float] | None:
+    try:
+        numbers = [float(word) for word in prices]
+    except ValueError:
+        numbers = [-1.0]
+    if numbers and (len(numbers) != 2 or not all(0 <= number < float("inf") for number in numbers)):
+        raise ConfigError(f"prices={list(prices)}: allowed is [IN, OUT], dollars for a million tokens")
+    return (numbers[0], numbers[1]) if numbers else None

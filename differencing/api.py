@@ -10,11 +10,12 @@ from ..configs.load import file_value, load_config
 from ..configs.schema import EncoderConfig
 from ..errors import ConfigError
 from ..models.base import Encoder
+from .connect import language_client
 from .dataset import read_pairs
 from .evaluate import Evaluation, evaluate
 from .language_matcher import LanguageMatcher
 from .matching import TextMatcher
-from .run import DifferencingRun, language_client, run
+from .run import DifferencingRun, run
 from .scores import read_predictions
 
 

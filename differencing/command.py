@@ -42,10 +42,11 @@ def run(config: DifferencingConfig) -> int:
         sys.stdout.write(f"localization: {local.mean_error_seconds:.2f} s from the annotated frames, {100 * local.hit_rate:.1f} % "
                          f"within half a second ({local.clips} clips and differences)\n")
     calls = done.run["calls"]
-    if calls["calls"] or calls["cached"]:
+    if calls["calls"] or calls["cached"] or calls["failed"]:
         cost = "price unknown" if calls["cost_usd"] is None else f"${calls['cost_usd']:.4f}"
-        log.info("%d calls, %d answers from the cache, %d failed; %d tokens in, %d out; %s; %.1f s", calls["calls"],
-                 calls["cached"], calls["failed"], calls["input_tokens"], calls["output_tokens"], cost, calls["seconds"])
+        log.info("%d calls, %d answers from the cache, %d had only after a repair, %d not had; %d tokens in, %d out; %s; %.1f s of "
+                 "waiting", calls["calls"], calls["cached"], calls["repaired"], calls["failed"], calls["input_tokens"],
+                 calls["output_tokens"], cost, calls["seconds"])
     for key, reason in done.run["failed"].items():
         log.error("  failed: %s: %s", key, reason)
     log.info("%d of %d pairs done; %s", len(done.results) - len(done.run["failed"]), len(done.results), done.folder)
@@ -58,10 +59,11 @@ def evaluate(config: DifferencingEvaluateConfig) -> int:
     from .api import evaluate_predictions
     from .scores import console, items_csv, record
 
+    folder = Path(config.output_path or Path(config.predictions).parent).expanduser()
+    if folder.is_dir() or config.output_path:
+        prepare(folder)  # before anything is paid for
     done = evaluate_predictions(config)
     sys.stdout.write(console(done, config.eval_mode, config.scoring))
-    folder = Path(config.output_path or Path(config.predictions).parent).expanduser()
-    prepare(folder)
     write_json(folder / f"scores_{config.scoring}.json", record(done, config.eval_mode, config.scoring))
     write_text(folder / f"scores_{config.scoring}.csv", items_csv(done.items))
     log.info("%s", folder / f"scores_{config.scoring}.json")

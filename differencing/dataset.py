@@ -67,7 +67,9 @@ def _local(dataset: str) -> Path:
         from huggingface_hub import snapshot_download
 
         try:
-            return Path(snapshot_download(dataset, repo_type="dataset"))
+            # The annotations alone: videos are gigabytes, and for most of them to be had elsewhere.
+            wanted = ["*.parquet", "*.arrow"]
+            return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns=wanted))
         except Exception as error:  # the hub's client raises a dozen kinds, all of them: it cannot be had
             raise InputError(f"dataset={dataset}: is no file here, and cannot be fetched from the hub ({error})") from error
     raise InputError(f"dataset={dataset}: there is no such file or folder")
@@ -85,7 +87,12 @@ def _rows(path: Path) -> list[Any]:
         if not isinstance(content, list):
             raise InputError(f"dataset={path}: is no JSON list of records")
         return content
-    files = [path] if path.is_file() else sorted([*path.rglob("*.parquet")]) or sorted(path.rglob("*.arrow"))
+    if path.is_file() and path.suffix.lower() not in (".parquet", ".arrow"):
+        raise InputError(f"dataset={path}: allowed is a file .parquet, .arrow, .json or .jsonl, or a folder with parquet or arrow "
+                         "files")
+    # cache-*.arrow: what `datasets` leaves of its own work beside what it saved
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet")) or sorted(
+        file for file in path.rglob("*.arrow") if not file.name.startswith("cache-"))
     if not files:
         raise InputError(f"dataset={path}: holds neither parquet nor arrow files")
     try:
@@ -97,8 +104,7 @@ def _rows(path: Path) -> list[Any]:
     for file in files:
         try:
             if file.suffix == ".arrow":
-                with pyarrow.memory_map(str(file)) as source:
-                    table = pyarrow.ipc.open_stream(source).read_all()
+                table = _arrow(file)
             else:
                 table = pyarrow.parquet.read_table(file)
             wanted = [name for name in table.column_names if not name.endswith("thumbnail")]  # pictures, most of the file
@@ -106,6 +112,17 @@ def _rows(path: Path) -> list[Any]:
         except (pyarrow.ArrowException, OSError) as error:
             raise InputError(f"dataset={file}: cannot be read ({error})") from error
     return rows
+
+
+def _arrow(file: Path) -> Any:
+    """`datasets` saves streams; others write files with a footer."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(file)) as source:
+        try:
+            return pyarrow.ipc.open_stream(source).read_all()
+        except pyarrow.ArrowInvalid:
+            return pyarrow.ipc.open_file(source).read_all()
 
 
 def _pair(place: str, row: Mapping[str, Any], root: Path) -> Pair:
@@ -121,12 +138,20 @@ def _pair(place: str, row: Mapping[str, Any], root: Path) -> Pair:
     wrong = {name: label for name, label in labels.items() if label not in ("a", "b", "c", None) or (label and name not in known)}
     if wrong:
         raise InputError(f"{place}: differences_gt {wrong}: allowed is a, b, c or null for an annotated difference")
-    limit = row.get("n_differences_open_prediction")
+    limit, seed = (_whole(place, row, name) for name in ("n_differences_open_prediction", "sample_hash"))
     labelled = sum(label is not None for label in labels.values())
     return Pair(
         str(row["sample_key"]), str(row["action"]), str(row["action_description"]), clips, str(row["domain"]), str(row["split"]),
-        int(row.get("sample_hash") or 0), differences, dict(labels), int(limit) if limit else math.ceil(1.5 * labelled),
+        seed or 0, differences, dict(labels), limit or math.ceil(1.5 * labelled),
         _retrieval(place, retrieval))
+
+
+def _whole(place: str, row: Mapping[str, Any], name: str) -> int | None:
+    value = row.get(name)
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{place}: {name} is {value!r}, and should be a whole number") from error
 
 
 def _nested(place: str, row: Mapping[str, Any], name: str) -> Any:
@@ -141,12 +166,15 @@ def _nested(place: str, row: Mapping[str, Any], name: str) -> Any:
 
 
 def _clip(place: str, video: Any, root: Path) -> Clip:
-    """`frames_trim` is [first, end, step]: the end is exclusive (the original says otherwise and slices so)."""
+    """`frames_trim` is [first, end, step]: the end is exclusive (the original says otherwise, and slices so); there are no
+    steps."""
     if not isinstance(video, Mapping) or not isinstance(video.get("path"), str):
         raise InputError(f"{place}: a video has no path")
     trim, fps = video.get("frames_trim") or [0, None], video.get("fps_original")
     try:
         begin, end = int(trim[0] or 0), None if trim[1] is None else int(trim[1])
+        if len(trim) > 2 and trim[2] not in (None, 1):
+            raise ValueError(f"a step of {trim[2]}")
         return Clip(root / Path(video["path"]).expanduser(), float(fps) if fps else None, begin, end)
     except (TypeError, ValueError, IndexError) as error:
         raise InputError(f"{place}: frames_trim {trim} or fps_original {fps} of {video['path']} cannot be used "
@@ -159,8 +187,12 @@ def _difference(place: str, name: str, one: Any) -> Difference:
     frames = str(one.get("num_frames", "1"))
     if frames not in _SPANS:
         raise InputError(f"{place}: difference {name} has num_frames {frames!r}; allowed is {' or '.join(_SPANS)}")
-    return Difference(name, str(one.get("name") or one["description"]), one["description"],
-                      "frame" if frames == "1" else "several", one.get("opposite"), one.get("query_string"))
+    texts = {field: one.get(field) for field in ("name", "opposite", "query_string")}
+    wrong = next((field for field, text in texts.items() if text is not None and not isinstance(text, str)), None)
+    if wrong is not None:
+        raise InputError(f"{place}: {wrong} of difference {name} is {texts[wrong]!r}, and should be a text")
+    return Difference(name, texts["name"] or one["description"], one["description"],
+                      "frame" if frames == "1" else "several", texts["opposite"], texts["query_string"])
 
 
 def _retrieval(place: str, value: Any) -> Any:
@@ -168,5 +200,12 @@ def _retrieval(place: str, value: Any) -> Any:
         return None
     if not isinstance(value, list) or len(value) != 2 or not all(isinstance(one, Mapping) for one in value):
         raise InputError(f"{place}: retrieval_frames is no list of two mappings")
-    return tuple({str(name): None if frames is None else tuple(int(frame) for frame in frames) for name, frames in one.items()}
-                 for one in value)
+    try:
+        found = tuple({str(name): None if frames is None else tuple(int(frame) for frame in frames) for name, frames in one.items()}
+                      for one in value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: retrieval_frames holds no frame numbers ({error})") from error
+    wrong = next(((name, frames) for one in found for name, frames in one.items() if frames and min(frames) < 0), None)
+    if wrong is not None:
+        raise InputError(f"{place}: retrieval_frames of difference {wrong[0]} are {list(wrong[1])}; they count from 0")
+    return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import InputError
-from .matching import Matcher
+from .matching import Matcher, Proposed
 from .metrics import Figures, Item, Outcome, figures, table
 from .records import Answer, Pair
 
@@ -63,22 +63,23 @@ def evaluate(pairs: Sequence[Pair], predictions: Mapping[str, Mapping[str, Predi
     if stranger is not None:
         raise InputError(f"predictions hold {stranger!r}, which is no pair of the dataset; give the dataset, split and subset_mode "
                          "that were answered")
-    items: list[Item] = []
-    excess = over_limit = 0
-    for pair in pairs:
-        given = dict(predictions.get(pair.key, {}))
-        if eval_mode == "closed" or already_matched:
-            matches = _same_ids(pair, given)
-        else:
-            limit = pair.allowed_differences
+    answers = {pair.key: dict(predictions.get(pair.key, {})) for pair in pairs}
+    over_limit = 0
+    if eval_mode == "closed" or already_matched:
+        matches = [_same_ids(pair, answers[pair.key]) for pair in pairs]
+    else:
+        for pair in pairs:
+            given, limit = answers[pair.key], pair.allowed_differences
             if limit is not None and len(given) > limit:
                 over_limit += len(given) - limit
-                given = dict(list(given.items())[:limit]) if scoring == "strict" else given
-            matches = _matched(pair, given, matcher, scoring)
-        turned = _opposites(pair, given, matches, matcher, eval_mode, scoring, already_matched)
-        excess += len(given) - len({name for name in matches.values() if name is not None})
-        items += [_item(pair, name, given, matches.get(name), name in turned) for name, label in pair.truth.items()
-                  if label in ("a", "b")]
+                answers[pair.key] = dict(list(given.items())[:limit]) if scoring == "strict" else given
+        matches = _matched(pairs, answers, matcher, scoring)
+    turned = (set() if eval_mode == "closed" or matcher is None or (already_matched and scoring == "compat")
+              else _opposites(pairs, answers, matches, matcher))
+    excess = sum(len(answers[pair.key]) - len({name for name in found.values() if name is not None})
+                 for pair, found in zip(pairs, matches, strict=True))
+    items = [_item(pair, name, answers[pair.key], found.get(name), (pair.key, name) in turned)
+             for pair, found in zip(pairs, matches, strict=True) for name, label in pair.truth.items() if label in ("a", "b")]
     if not items:
         raise InputError("no difference of these pairs has a label of a or b: there is nothing to score")
     splits = table(items, lambda item: item.split or "all")
@@ -96,16 +97,25 @@ def _same_ids(pair: Pair, given: Mapping[str, Prediction]) -> dict[str, str | No
     return {name: name if name in given else None for name in pair.truth}
 
 
-def _matched(pair: Pair, given: Mapping[str, Prediction], matcher: Matcher | None, scoring: Scoring) -> dict[str, str | None]:
-    """annotated id -> proposed id. The ones labelled c take part: what matches them is no match of another."""
+def _matched(pairs: Sequence[Pair], answers: Mapping[str, Mapping[str, Prediction]], matcher: Matcher | None,
+             scoring: Scoring) -> list[dict[str, str | None]]:
+    """For each pair annotated id -> proposed id. The ones labelled c take part: what matches them is no match of another."""
     if matcher is None:
         raise InputError("open evaluation needs a matcher: matcher=text, or a language model")
-    labelled = {name for name, label in pair.truth.items() if label is not None}
-    truth = {difference.id: difference.statement for difference in pair.differences if difference.id in labelled}
-    if not given:
-        return dict.fromkeys(truth)
-    found = matcher.match(pair.action_description, truth, {name: one.statement for name, one in given.items()})
-    matches: dict[str, str | None] = {name: found.get(name) for name in truth}
+    asked = {pair.key: Proposed(pair.action_description, _labelled(pair),
+                                {name: one.statement for name, one in answers[pair.key].items()})
+             for pair in pairs if answers[pair.key]}
+    found = dict(zip(asked, matcher.match(list(asked.values())), strict=True))
+    return [_checked(pair, answers[pair.key], found.get(pair.key, {}), scoring) for pair in pairs]
+
+
+def _labelled(pair: Pair) -> dict[str, str]:
+    return {one.id: one.statement for one in pair.differences if pair.truth.get(one.id) is not None}
+
+
+def _checked(pair: Pair, given: Mapping[str, Prediction], found: Mapping[str, str | None],
+             scoring: Scoring) -> dict[str, str | None]:
+    matches: dict[str, str | None] = {name: found.get(name) for name in _labelled(pair)}
     used: set[str] = set()
     for name, proposed in matches.items():
         if proposed is not None and (proposed not in given or (scoring == "strict" and proposed in used)):
@@ -120,15 +130,18 @@ def _matched(pair: Pair, given: Mapping[str, Prediction], matcher: Matcher | Non
     return matches
 
 
-def _opposites(pair: Pair, given: Mapping[str, Prediction], matches: Mapping[str, str | None], matcher: Matcher | None,
-               eval_mode: EvalMode, scoring: Scoring, already_matched: bool) -> set[str]:
-    """Annotated ids whose match says the opposite."""
-    if eval_mode == "closed" or matcher is None or (already_matched and scoring == "compat"):
-        return set()
-    statements = {difference.id: difference.statement for difference in pair.differences}
-    asked = [(name, proposed) for name, proposed in matches.items() if proposed is not None]
-    said = matcher.opposite([(statements[name], given[proposed].statement) for name, proposed in asked]) if asked else []
-    return {name for (name, _), is_opposite in zip(asked, said, strict=True) if is_opposite}
+def _opposites(pairs: Sequence[Pair], answers: Mapping[str, Mapping[str, Prediction]], matches: Sequence[Mapping[str, str | None]],
+               matcher: Matcher) -> set[tuple[str, str]]:
+    """(pair, annotated id) whose match says the opposite. Asked of what is scored alone."""
+    asked, statements = list[tuple[str, str]](), list[tuple[str, str]]()
+    for pair, found in zip(pairs, matches, strict=True):
+        annotated = _labelled(pair)
+        for name, proposed in found.items():
+            if proposed is not None and pair.truth.get(name) in ("a", "b"):
+                asked.append((pair.key, name))
+                statements.append((annotated[name], answers[pair.key][proposed].statement))
+    said = matcher.opposite(statements) if asked else []
+    return {one for one, is_opposite in zip(asked, said, strict=True) if is_opposite}
 
 
 def _item(pair: Pair, name: str, given: Mapping[str, Prediction], proposed: str | None, is_opposite: bool) -> Item:

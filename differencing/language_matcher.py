@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .calls import LanguageClient, Request
+from .calls import LanguageClient
+from .matching import Proposed
+from .request import AnswerError, Request
 
 _BATCH = 6  # pairs of statements a question, as published
 _SYSTEM = "You compare statements about how two videos of one action differ. Answer with JSON alone."
@@ -24,7 +26,25 @@ class LanguageMatcher:
     def __init__(self, client: LanguageClient, model: str, seed: int):
         self._client, self._model, self._seed = client, model, seed
 
-    def match(self, action: str, truth: Mapping[str, str], proposed: Mapping[str, str]) -> dict[str, str | None]:
+    def match(self, pairs: Sequence[Proposed]) -> list[dict[str, str | None]]:
+        values = self._asked([self._match(pair) for pair in pairs])
+        return [{one["annotated"]: one["proposed"] for one in value["matches"]} for value in values]
+
+    def opposite(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        values = self._asked([self._opposites(pairs[begin:begin + _BATCH]) for begin in range(0, len(pairs), _BATCH)])
+        return [turned for value in values for turned in value["opposite"]]
+
+    def _asked(self, requests: Sequence[Request]) -> list[Any]:
+        """Every answer. Scores of some of them would be of something else: one that fails is the end, the others are kept."""
+        replies = self._client.ask(requests)
+        failed = next(((request, reply) for request, reply in zip(requests, replies, strict=True) if reply.error), None)
+        if failed is not None:
+            raise AnswerError(f"{failed[0].name}: {failed[1].error}")
+        return [reply.value for reply in replies]
+
+    def _match(self, pair: Proposed) -> Request:
+        truth, proposed = pair.truth, pair.proposed
+
         def check(value: Any) -> list[str]:
             given = [one["annotated"] for one in value["matches"]]
             used = [one["proposed"] for one in value["matches"] if one["proposed"] is not None]
@@ -32,24 +52,17 @@ class LanguageMatcher:
             problems += [f"{name!r} is no proposed one" for name in used if name not in proposed]
             return problems + (["a proposed one is used twice"] if len(set(used)) < len(used) else [])
 
-        text = (f"The action: {action}\nAnnotated differences by key: {json.dumps(truth, ensure_ascii=False)}\n"
+        text = (f"The action: {pair.action}\nAnnotated differences by key: {json.dumps(truth, ensure_ascii=False)}\n"
                 f"Proposed differences by key: {json.dumps(proposed, ensure_ascii=False)}\nFor every annotated one give the key of "
                 "the proposed one that is about the same visible thing, even if it says the opposite; null where there is none. "
                 "Use each proposed key once at most.")
-        value = self._client.one(Request(f"matching, {action}", self._model, _SYSTEM, text, _MATCHES, check, seed=self._seed))
-        return {one["annotated"]: one["proposed"] for one in value["matches"]}
+        return Request(f"matching, {pair.action}", self._model, _SYSTEM, text, _MATCHES, check, seed=self._seed)
 
-    def opposite(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        turned: list[bool] = []
-        for begin in range(0, len(pairs), _BATCH):
-            some = pairs[begin:begin + _BATCH]
+    def _opposites(self, some: Sequence[tuple[str, str]]) -> Request:
+        def check(value: Any) -> list[str]:
+            given = len(value["opposite"])
+            return [] if given == len(some) else [f"there are {given} answers to {len(some)} pairs"]
 
-            def check(value: Any, count: int = len(some)) -> list[str]:
-                given = len(value["opposite"])
-                return [] if given == count else [f"there are {given} answers to {count} pairs"]
-
-            text = ("For each pair of statements say whether they are opposites, so that where one is truer of the first video the "
-                    f"other is truer of the second: {json.dumps(some, ensure_ascii=False)}")
-            value = self._client.one(Request("opposites", self._model, _SYSTEM, text, _OPPOSITES, check, seed=self._seed))
-            turned += value["opposite"]
-        return turned
+        text = ("For each pair of statements say whether they are opposites, so that where one is truer of the first video the "
+                f"other is truer of the second: {json.dumps(some, ensure_ascii=False)}")
+        return Request("opposites", self._model, _SYSTEM, text, _OPPOSITES, check, seed=self._seed)

@@ -44,8 +44,14 @@ class LocalizationScore:
 
 
 def score_localization(pair: Pair, tracks: Sequence[Track], localizations: Sequence[Localization],
-                       fps: Sequence[float]) -> list[float]:
-    """Errors in seconds against `pair.retrieval_frames` (frame numbers of the clips at `fps`), one a clip and difference."""
+                       frame_seconds: Sequence[np.ndarray]) -> list[float]:
+    """Errors in seconds against `pair.retrieval_frames`, one a clip and difference.
+
+    Args:
+        frame_seconds: for each clip the times of its frames, as the annotated numbers count them, [frames].
+
+    Numbers beyond a clip's end are its last frame.
+    """
     errors = []
     if pair.retrieval_frames is None:
         return errors
@@ -54,7 +60,7 @@ def score_localization(pair: Pair, tracks: Sequence[Track], localizations: Seque
         for difference_id, numbers in truth.items():
             if numbers and difference_id in chosen:
                 ours = track.timestamps_seconds[list(chosen[difference_id].frames)]
-                theirs = np.array(numbers) / fps[side]
+                theirs = frame_seconds[side][np.minimum(numbers, len(frame_seconds[side]) - 1)]
                 errors.append(float(np.abs(theirs[:, None] - ours[None]).min(axis=1).mean()))
     return errors
 

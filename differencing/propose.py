@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .calls import LanguageClient, Reply, Request
+from .calls import LanguageClient, Reply
 from .records import Difference, Pair, Proposal, Stage
+from .request import Request
 
 MOST_STAGES = 5
 _SYSTEM = "You help to compare how two people, or two machines, perform the same action. Answer with JSON alone."
-_TEXT = {"type": "string", "minLength": 1}
+_TEXT = {"type": "string", "pattern": r"\S"}
+_MOST_SEED = 1 << 31  # what every server takes
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -45,19 +47,44 @@ class Proposer:
     def propose(self, pairs: Sequence[Pair], *, is_open: bool) -> dict[str, Proposal | str]:
         """By pair key a proposal, or the reason why there is none. Open: differences are proposed, as many as the pair
         allows; else they are the pair's annotated ones."""
-        failed: dict[str, str] = {}
+        failed = {} if is_open else {pair.key: "stage 1: the dataset has no difference for it"
+                                     for pair in pairs if not pair.differences}
+        self._announce([pair for pair in pairs if pair.key not in failed], is_open)
         differences = {pair.key: pair.differences for pair in pairs}
         if is_open:
             # Each pair for itself: one bad list must not spoil a whole action.
             answers = self._wave(pairs, failed, lambda pair: self._differences(pair))
-            differences = {key: tuple(Difference(str(number), one["name"], one["statement"], one["span"], one["opposite"])
-                                      for number, one in enumerate(value["differences"])) for key, value in answers.items()}
+            differences = {key: _listed(value) for key, value in answers.items()}
         stages = self._wave(pairs, failed, lambda pair: self._stages(pair))
         refined = self._wave(pairs, failed, lambda pair: self._refined(pair, stages[pair.key]["stages"]))
         links = self._wave(pairs, failed,
                            lambda pair: self._links(pair, refined[pair.key]["stages"], differences[pair.key]))
         return {pair.key: failed[pair.key] if pair.key in failed else _assembled(
             pair, differences[pair.key], refined[pair.key]["stages"], links[pair.key]["links"]) for pair in pairs}
+
+    def _announce(self, pairs: Sequence[Pair], is_open: bool) -> None:
+        """Say what is to be asked and paid for. What answers will go into questions is bounded by its longest."""
+        known, now, later = self.client.known, list[Request](), dict[tuple[str, ...], tuple[Request, int]]()
+        for pair in pairs:
+            differences: Sequence[Difference] | None = pair.differences
+            first = self._stages(pair)
+            asked = [self._differences(pair)] if is_open else []
+            if is_open:
+                answer = known(asked[0])
+                differences = None if answer is None else _listed(answer)
+            stages, texts = known(first), None
+            if stages is None:
+                later[first.key, "texts"] = self._refined(pair, []), first.max_tokens
+            else:
+                asked.append(self._refined(pair, stages["stages"]))
+                texts = known(asked[-1])
+            if texts is not None and differences is not None:
+                asked.append(self._links(pair, texts["stages"], differences))
+            else:
+                links = self._links(pair, [], differences or ())
+                later[first.key, "links", pair.key if differences is None else links.key] = links, 2 * links.max_tokens
+            now += [first, *asked]
+        self.client.announce("stage 1", now, list(later.values()))
 
     def _wave(self, pairs: Sequence[Pair], failed: dict[str, str], request: Callable[[Pair], Request]) -> dict[str, Any]:
         """One question for every pair that has not failed yet."""
@@ -67,14 +94,14 @@ class Proposer:
         return {pair.key: reply.value for pair, reply in zip(asked, replies, strict=True) if not reply.error}
 
     def _request(self, name: str, text: str, schema: Mapping[str, Any], check: Callable[[Any], list[str]], seed: int) -> Request:
-        return Request(name, self.model, _SYSTEM, text, schema, check, temperature=1.0, seed=seed)
+        return Request(name, self.model, _SYSTEM, text, schema, check, temperature=1.0, seed=seed % _MOST_SEED)
 
     def _differences(self, pair: Pair) -> Request:
         limit = pair.allowed_differences or 6
 
         def check(value: Any) -> list[str]:
             given = value["differences"]
-            names = {one["name"].lower() for one in given}
+            names = {_plain(one["name"]) for one in given}
             return ([f"there are {len(given)} differences, and {limit} are allowed"] if len(given) > limit else []) + (
                 ["two differences have the same name"] if len(names) < len(given) else [])
 
@@ -123,10 +150,19 @@ class Proposer:
         return self._request(f"{pair.key}: links", text, LINKS, check, self.seed)
 
 
+def _listed(answer: Any) -> tuple[Difference, ...]:
+    return tuple(Difference(str(number), one["name"], one["statement"], one["span"], one["opposite"])
+                 for number, one in enumerate(answer["differences"]))
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
 def _stage_problems(value: Any, least_strings: int) -> list[str]:
     stages = value["stages"]
     problems = [f"there are {len(stages)} stages, and {MOST_STAGES} are allowed"] if len(stages) > MOST_STAGES else []
-    if len({stage["name"] for stage in stages}) < len(stages):
+    if len({_plain(stage["name"]) for stage in stages}) < len(stages):
         problems.append("two stages have the same name")
     return problems + [f"stage {stage['name']!r} has {len(stage['retrieval_strings'])} texts, at least {least_strings} are needed"
                        for stage in stages if len(stage["retrieval_strings"]) < least_strings]

@@ -72,9 +72,13 @@ class Proposal:
         known = {difference.id for difference in self.differences}
         if len(known) != len(self.differences) or len({stage.id for stage in self.stages}) != len(self.stages):
             raise ValueError(f"{self.action}: an id is there twice")
-        linked = {one for stage in self.stages for one in stage.difference_ids}
-        if linked != known:
-            raise ValueError(f"{self.action}: linked to stages are {sorted(linked)}, proposed are {sorted(known)}")
+        linked = {one: stage.id for stage in self.stages for one in stage.difference_ids}
+        loose, absent = sorted(known - linked.keys()), sorted(linked.keys() - known)
+        if loose:
+            raise ValueError(f"{self.action}: difference {loose[0]!r} is linked to no stage")
+        if absent:
+            raise ValueError(f"{self.action}: stage {linked[absent[0]]!r} has a link to difference {absent[0]!r}, which is not "
+                             "there")
 
     def stages_of(self, difference_id: str) -> tuple[int, ...]:
         """Places of the stages that a difference is linked to, in stage order; at least one."""

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
+from ..configs.differencing_schema import DifferencingConfig
 from ..errors import ClipreelError, ConfigError, InputError
 from ..extract.decode.at import frames_at
 from ..extract.devices import resolve_devices
-from ..extract.stage_files import prepare, write_json
+from ..extract.stage_files import prepare, write_json, write_text
 from ..extract.store.find import StoredVideo
 from ..extract.stored import encoder_of, stored_of_one_model
 from ..extract.text_features import TextFeatures
 from ..models.base import Encoder
-from ..models.download import cache_dir
 from ..models.registry import load_encoder
-from .cache import AnswerCache
 from .calls import LanguageClient
+from .connect import client_of
 from .dataset import read_pairs
 from .judges.base import Judge
-from .judges.openai import OpenaiJudge
 from .judges.registry import JUDGES
 from .localize import LocalizationScore, linked_texts, localize, score_localization, stage_features_of, summarize
-from .proposal_file import proposals_record, read_proposals
+from .proposal_file import check_annotated, holds, proposals_record, read_proposals
 from .propose import Proposer
 from .records import Clip, Difference, Localization, Pair, Pictures, Proposal, Question, Track, Verdict
-from .similarity import Tracks, sampling_fps, stored_tracks_of, tracks_of
+from .similarity import Tracks, encode_texts, sampling_fps, stored_tracks_of, tracks_of
 
 log = logging.getLogger("clipreel")
 PREDICTIONS, PROPOSALS, RUN = "predictions.json", "proposals.json", "run.json"
@@ -71,31 +68,33 @@ def run(config: DifferencingConfig, *, encoder: Encoder | None = None, quiet: bo
     Raises UsageError before anything is started: no pair, no way to propose, weights that cannot be had.
     """
     pairs = pairs_of(config)
-    given = read_proposals(config.proposals, pairs) if config.proposals is not None else None
-    with closing(_client(config)) as client:
-        return _run(config, pairs, given, client, encoder, quiet=quiet)
+    given = _given(config, pairs)
+    if given is not None:  # videos of one's own may leave the action to the file
+        pairs = [pair if pair.action_description else replace(pair, action=given[pair.key].action,
+                                                              action_description=given[pair.key].action) for pair in pairs]
+    with closing(client_of(config)) as client:
+        prepare(Path(config.output_path).expanduser() / config.name)
+        stored, encoder = _stored_and_encoder(config, encoder)
+        return _run(config, pairs, given, client, stored, encoder, quiet=quiet)
 
 
 def _run(config: DifferencingConfig, pairs: Sequence[Pair], given: Mapping[str, Proposal] | None, client: LanguageClient,
-         encoder: Encoder | None, *, quiet: bool) -> DifferencingRun:
+         stored: list[StoredVideo] | None, encoder: Encoder, *, quiet: bool) -> DifferencingRun:
     seconds: dict[str, float] = {}
     folder = Path(config.output_path).expanduser() / config.name
-    prepare(folder)
     began = time.perf_counter()
     proposed = dict(given) if given is not None else Proposer(
         client, config.proposer_model, config.seed, config.retrieval_strings).propose(pairs, is_open=config.eval_mode == "open")
     proposals = {key: proposal for key, proposal in proposed.items() if isinstance(proposal, Proposal)}
-    write_json(folder / PROPOSALS, proposals_record(proposals))
+    _write_proposals(config, folder / PROPOSALS, proposals)
     seconds["propose"] = time.perf_counter() - began
-    stored, encoder = _stored_and_encoder(config, encoder)
     began = time.perf_counter()
     root = Path(config.output_path).expanduser() / "features"
     ready = [pair for pair in pairs if pair.key in proposals]
     found = (tracks_of(config, ready, encoder, root, quiet=quiet) if stored is None
              else stored_tracks_of(config, ready, stored))
     texts = TextFeatures(root / "texts", encoder.identity)
-    model = encoder
-    texts.fill([text for proposal in proposals.values() for text in linked_texts(proposal)], lambda: model)
+    unread = _encode(texts, proposals, encoder)
     seconds["features"] = time.perf_counter() - began
     began = time.perf_counter()
     results, errors = [], []
@@ -104,16 +103,17 @@ def _run(config: DifferencingConfig, pairs: Sequence[Pair], given: Mapping[str, 
         if not isinstance(proposal, Proposal):
             results.append(PairResult(pair, reason=proposal))
             continue
-        result = _localized(config, pair, proposal, found, texts)
+        result = (PairResult(pair, proposal, reason=unread[pair.key]) if pair.key in unread
+                  else _localized(config, pair, proposal, found, texts))
         results.append(result)
         if result.tracks is not None and result.localizations is not None:
-            rates = [found.source_fps[clip] for clip in pair.clips]
-            errors += score_localization(pair, result.tracks, result.localizations, rates)
+            times = [found.frame_seconds[clip] for clip in pair.clips]
+            errors += score_localization(pair, result.tracks, result.localizations, times)
     seconds["localize"] = time.perf_counter() - began
     began = time.perf_counter()
     may_abstain = not (config.dataset and config.eval_mode == "closed")
     judge = JUDGES[config.judge](config, client, encoder, texts, may_abstain)
-    results = _judged(config, results, judge, client)
+    results = _judged(config, results, judge)
     seconds["judge"] = time.perf_counter() - began
     localization = summarize(errors)
     account = _account(config, encoder, judge, results, client, localization, seconds)
@@ -130,8 +130,38 @@ def pairs_of(config: DifferencingConfig) -> list[Pair]:
     absent = next((path for path in paths if not path.exists()), None)
     if absent is not None:
         raise InputError(f"videos: {absent} is not there")
+    if paths[0].samefile(paths[1]):
+        raise InputError(f"videos: both are {paths[0]}; give two videos")
+    pictures = next((path for path in paths if path.is_dir()), None)
+    if pictures is not None and config.fps is None:
+        raise ConfigError(f"videos: {pictures} is a folder of pictures, and nothing says how many a second: give fps=, such as "
+                          "fps=25")
+    first, second = (Clip(path, config.fps if path.is_dir() else None) for path in paths)
     action = config.action or ""
-    return [Pair(f"{paths[0].stem}-{paths[1].stem}", action, action, (Clip(paths[0]), Clip(paths[1])))]
+    return [Pair(f"{paths[0].stem}-{paths[1].stem}", action, action, (first, second))]
+
+
+def _given(config: DifferencingConfig, pairs: Sequence[Pair]) -> dict[str, Proposal] | None:
+    """What proposals= holds. Raises InputError where it does not fit the pairs."""
+    if config.proposals is None:
+        return None
+    given = read_proposals(config.proposals, pairs)
+    if config.dataset and config.eval_mode == "closed":
+        for pair in pairs:
+            check_annotated(config.proposals, pair, given[pair.key])
+    return given
+
+
+def _write_proposals(config: DifferencingConfig, path: Path, proposals: Mapping[str, Proposal]) -> None:
+    """The file that was read stays as it is; another one that was there, perhaps edited, is kept beside."""
+    if config.proposals is not None and path.exists() and path.samefile(Path(config.proposals).expanduser()):
+        return
+    record = proposals_record(proposals)
+    if path.is_file() and not holds(path, record):
+        kept = path.with_name(f"{path.stem}.before{path.suffix}")
+        write_text(kept, path.read_text(encoding="utf-8", errors="replace"))
+        log.info("%s was another one: kept as %s", path, kept.name)
+    write_json(path, record)
 
 
 def _stored_and_encoder(config: DifferencingConfig, encoder: Encoder | None) -> tuple[list[StoredVideo] | None, Encoder]:
@@ -149,25 +179,19 @@ def _stored_and_encoder(config: DifferencingConfig, encoder: Encoder | None) -> 
     return stored, encoder
 
 
-def _client(config: DifferencingConfig) -> LanguageClient:
-    if config.proposals is None:
-        return language_client(config, "stage 1 (the proposals)", instead="proposals=FILE, which needs none, or ")
-    if config.judge == "openai":
-        return language_client(config, "judge=openai", instead="")
-    return LanguageClient(None, cache_mode="off")  # never asked
-
-
-def language_client(config: DifferencingConfig | DifferencingEvaluateConfig, purpose: str, *, instead: str) -> LanguageClient:
-    """Raises ConfigError that says what is lacking, where neither a server nor a key is known."""
-    if config.cache != "replay" and config.base_url is None and not os.environ.get("OPENAI_API_KEY"):
-        raise ConfigError(f"{purpose} asks a language model: give {instead}base_url= of a server, or set OPENAI_API_KEY "
-                          "(cache=replay takes stored answers alone)")
-    path = Path(config.cache_path).expanduser() if config.cache_path else cache_dir() / "differencing.sqlite"
-    cache = AnswerCache(path, read_only=config.cache == "replay") if config.cache != "off" else None
-    if isinstance(config, DifferencingEvaluateConfig):
-        return LanguageClient(cache, base_url=config.base_url, cache_mode=config.cache, max_cost_usd=config.max_cost_usd)
-    return LanguageClient(cache, base_url=config.base_url, cache_mode=config.cache, concurrency=config.concurrency,
-                          timeout_seconds=config.timeout_seconds, max_cost_usd=config.max_cost_usd, prices=config.price_pair)
+def _encode(texts: TextFeatures, proposals: Mapping[str, Proposal], encoder: Encoder) -> dict[str, str]:
+    """All retrieval strings at once; where one is refused, pair by pair. Returns why which pairs fail."""
+    try:
+        encode_texts(texts, [text for proposal in proposals.values() for text in linked_texts(proposal)], encoder)
+        return {}
+    except ConfigError:
+        failed = {}
+    for key, proposal in proposals.items():
+        try:
+            encode_texts(texts, linked_texts(proposal), encoder)
+        except ConfigError as error:
+            failed[key] = f"stage 2: {error}"
+    return failed
 
 
 def _localized(config: DifferencingConfig, pair: Pair, proposal: Proposal, found: Tracks, texts: TextFeatures) -> PairResult:
@@ -183,36 +207,31 @@ def _localized(config: DifferencingConfig, pair: Pair, proposal: Proposal, found
     return PairResult(pair, proposal, (a, b), (first, second))
 
 
-def _judged(config: DifferencingConfig, results: Sequence[PairResult], judge: Judge, client: LanguageClient) -> list[PairResult]:
-    """Pictures are read pair by pair; a judge that calls out is given all questions at once, so that calls run side by side."""
-    questions: dict[str, list[Question]] = {}
+def _judged(config: DifferencingConfig, results: Sequence[PairResult], judge: Judge) -> list[PairResult]:
+    """Pictures are read pair by pair, when the judge comes to them."""
     failed: dict[str, str] = {}
-    verdicts: dict[str, list[Verdict]] = {}
-    remote = isinstance(judge, OpenaiJudge)
-    for result in results:
-        if result.reason is not None:
-            continue
-        try:
-            asked = list(_questions(config, result))
-        except ClipreelError as error:
-            failed[result.pair.key] = f"stage 3: {error}"
-            continue
-        if remote:
-            questions[result.pair.key] = asked
-        else:
-            verdicts[result.pair.key] = judge.judge(asked)
-    if remote and isinstance(judge, OpenaiJudge):
-        every = [question for asked in questions.values() for question in asked]
-        estimate = client.estimate_usd(judge.requests(every)) if config.cache != "replay" else 0.0
-        log.info("stage 3: %d questions, %s", len(every),
-                 "at a price that is not known" if estimate is None else f"at most ${estimate:.2f}")
-        answers = iter(judge.judge(every))
-        verdicts = {key: [next(answers) for _ in asked] for key, asked in questions.items()}
+    asked: list[str] = []
+
+    def questions() -> Iterator[list[Question]]:
+        for result in results:
+            if result.reason is not None:
+                continue
+            try:
+                some = list(_questions(config, result))
+            except ClipreelError as error:
+                failed[result.pair.key] = f"stage 3: {error}"
+                continue
+            asked.append(result.pair.key)
+            yield some
+
+    judged = judge.judge(questions())
+    verdicts = dict(zip(asked, judged, strict=True))
+    failed |= {key: reason for key, reason in verdicts.items() if isinstance(reason, str)}
     return [replace(result, reason=failed.get(result.pair.key, result.reason),
-                    verdicts=tuple(verdicts.get(result.pair.key, ()))) for result in results]
+                    verdicts=() if result.pair.key in failed else tuple(verdicts.get(result.pair.key, ()))) for result in results]
 
 
-def _questions(config: DifferencingConfig, result: PairResult):
+def _questions(config: DifferencingConfig, result: PairResult) -> Iterator[Question]:
     """In closed benchmark runs what has no label of a or b is not scored, and not asked."""
     assert result.proposal is not None
     assert result.tracks is not None

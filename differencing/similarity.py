@@ -9,19 +9,20 @@ import os
 import zlib
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from ..configs.differencing_schema import DifferencingConfig
 from ..configs.schema import ExtractConfig
-from ..errors import ClipreelError, ConfigError, StoredDataError, UnreadableVideoError
+from ..errors import ClipreelError, ConfigError, EmptyVideoError, StoredDataError, UnreadableVideoError
 from ..extract.decode.registry import reader_for
 from ..extract.features import Features
 from ..extract.run import run
-from ..extract.store.files import write_whole
 from ..extract.store.find import StoredVideo
+from ..extract.text_features import TextFeatures
 from ..extract.videos import VideoItem, content_id
 from ..models.base import Encoder
 from .dataset import DOMAIN_FPS
@@ -32,12 +33,20 @@ OWN_FPS = 8.0
 
 @dataclass(frozen=True)
 class Tracks:
-    """Tracks by clip and frames a second, and why others failed. `fps`: the sources' own."""
+    """Tracks by clip and frames a second, and why others failed. `frame_seconds`: of the clips that are there the times of the
+    source's frames on the clip's own clock, [frames]."""
 
     tracks: Mapping[tuple[Clip, float], Track]
     failed: Mapping[tuple[Clip, float], str]
-    source_fps: Mapping[Clip, float] = field(default_factory=dict)
-    seconds: float = 0.0
+    frame_seconds: Mapping[Clip, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What part of a video a clip is, found by its frames' own times: rates that files or datasets name may be wrong, or vary."""
+
+    item: VideoItem
+    frame_seconds: np.ndarray
 
 
 def sampling_fps(config: DifferencingConfig, pair: Pair) -> float:
@@ -52,23 +61,21 @@ def tracks_of(config: DifferencingConfig, pairs: Sequence[Pair], encoder: Encode
             wanted[sampling_fps(config, pair)][clip] = None
     tracks: dict[tuple[Clip, float], Track] = {}
     failed: dict[tuple[Clip, float], str] = {}
-    rates: dict[Clip, float] = {}
-    seconds = 0.0
+    times: dict[Clip, np.ndarray] = {}
     for fps, clips in wanted.items():
         named: dict[str, Clip] = {}
+        items: dict[str, VideoItem] = {}
         for clip in clips:
             try:
-                rates[clip] = rates.get(clip) or _source_fps(clip)
-                named[_name(clip, named)] = clip
+                name = _name(clip, named)
+                cut = _cut(clip, name)
+                times[clip], named[name], items[name] = cut.frame_seconds, clip, cut.item
             except ClipreelError as error:
                 failed[clip, fps] = str(error)
-        if not named:
-            continue
-        found, problems, spent = _extract(config, named, rates, fps, encoder, folder / f"fps_{fps:g}", quiet=quiet)
-        seconds += spent
+        found, problems = _extract(config, named, items, fps, encoder, folder / f"fps_{fps:g}", quiet=quiet)
         tracks |= {(named[name], fps): _track(features) for name, features in found.items()}
         failed |= {(named[name], fps): reason for name, reason in problems.items()}
-    return Tracks(tracks, failed, rates, seconds)
+    return Tracks(tracks, failed, times)
 
 
 def stored_tracks_of(config: DifferencingConfig, pairs: Sequence[Pair], videos: Sequence[StoredVideo]) -> Tracks:
@@ -77,15 +84,15 @@ def stored_tracks_of(config: DifferencingConfig, pairs: Sequence[Pair], videos: 
     by_content = {video.mark.provenance.source.content_id: video for video in videos if video.mark is not None}
     tracks: dict[tuple[Clip, float], Track] = {}
     failed: dict[tuple[Clip, float], str] = {}
-    rates: dict[Clip, float] = {}
+    times: dict[Clip, np.ndarray] = {}
     for pair in pairs:
         fps = sampling_fps(config, pair)
         for clip in pair.clips:
             if (clip, fps) in tracks or (clip, fps) in failed:
                 continue
             try:
-                rates[clip] = _source_fps(clip)
-                item = _item(clip, rates[clip], clip.path.stem)
+                cut = _cut(clip, clip.path.stem)
+                item, times[clip] = cut.item, cut.frame_seconds
                 whole = replace(item, start_seconds=None, end_seconds=None)
                 video = by_content.get(content_id(item)) or by_content.get(content_id(whole))
                 if video is None:
@@ -93,54 +100,61 @@ def stored_tracks_of(config: DifferencingConfig, pairs: Sequence[Pair], videos: 
                 tracks[clip, fps] = _track(video.read(False), item.start_seconds, item.end_seconds)
             except ClipreelError as error:
                 failed[clip, fps] = str(error)
-    return Tracks(tracks, failed, rates)
+    return Tracks(tracks, failed, times)
 
 
-def _item(clip: Clip, rate: float, name: str) -> VideoItem:
+def encode_texts(texts: TextFeatures, wanted: Sequence[str], encoder: Encoder) -> None:
+    """Raises ConfigError for a text that is too long for the encoder, or a folder that cannot be written."""
+    try:
+        texts.fill(wanted, lambda: encoder)
+    except OSError as error:
+        raise ConfigError(f"{texts.folder}: cannot be written ({error.strerror}); give an output_path that can") from error
+
+
+def _cut(clip: Clip, name: str) -> _Cut:
+    """Raises VideoError for a clip of which there is nothing."""
+    if clip.path.is_dir() and clip.fps is None:
+        raise UnreadableVideoError(f"{clip.path}: is a folder of pictures, and fps_original does not say how many a second")
+    index = reader_for(clip.path, "auto", clip.fps if clip.path.is_dir() else None).index(clip.path)
+    seconds = index.times_ms(index.pts) / 1000
+    first, end = clip.begin_frame, len(seconds) if clip.end_frame is None else min(clip.end_frame, len(seconds))
+    if first >= end:
+        raise EmptyVideoError(f"{clip.path}: frames [{first}, {clip.end_frame}) are asked for, and it has {len(seconds)}")
     # Half a frame early: a container's rounding of the first frame's time must not lose it, nor win the one after.
-    begin = (clip.begin_frame - 0.5) / rate if clip.begin_frame else None
-    end = (clip.end_frame - 0.5) / rate if clip.end_frame is not None else None
-    return VideoItem(Path(os.path.abspath(clip.path)), name, begin, end)
+    begin_seconds = float(seconds[first - 1:first + 1].mean()) if first else None
+    end_seconds = float(seconds[end - 1:end + 1].mean()) if end < len(seconds) else None
+    return _Cut(VideoItem(Path(os.path.abspath(clip.path)), name, begin_seconds, end_seconds), seconds[first:end] - seconds[first])
 
 
-def _source_fps(clip: Clip) -> float:
-    if clip.fps is not None:
-        return clip.fps
-    index = reader_for(clip.path, "auto", None).index(clip.path)
-    return float(index.fps) if index.fps else len(index) / index.duration_seconds
-
-
-def _extract(config: DifferencingConfig, named: Mapping[str, Clip], rates: Mapping[Clip, float], fps: float, encoder: Encoder,
-             folder: Path, *, quiet: bool) -> tuple[dict[str, Features], dict[str, str], float]:
-    """(features by name, failures by name, seconds). Folders of pictures take their rate from the dataset, so each rate of
-    those is an extraction of its own."""
+def _extract(config: DifferencingConfig, named: Mapping[str, Clip], items: Mapping[str, VideoItem], fps: float, encoder: Encoder,
+             folder: Path, *, quiet: bool) -> tuple[dict[str, Features], dict[str, str]]:
+    """(features by name, failures by name). Folders of pictures take their rate from the dataset, so each rate of those is an
+    extraction of its own."""
     groups: dict[float | None, list[VideoItem]] = defaultdict(list)
     failed: dict[str, str] = {}
     names: dict[str, list[str]] = defaultdict(list)  # by content: a store knows the cut of a video again, wherever it lies
     for name, clip in named.items():
-        item = _item(clip, rates[clip], name)
         try:
-            names[content_id(item)].append(name)
+            names[content_id(items[name])].append(name)
         except UnreadableVideoError as error:
             failed[name] = str(error)
             continue
-        groups[rates[clip] if clip.path.is_dir() else None].append(item)
+        groups[clip.fps if clip.path.is_dir() else None].append(items[name])
     features: dict[str, Features] = {}
-    seconds = 0.0
-    for pictures_fps, items in groups.items():
-        videos = folder / f"clips{f'_{pictures_fps:g}' if pictures_fps else ''}.csv"
-        _write_list(videos, items)
-        report = run(ExtractConfig(
-            encoder=config.encoder, file_with_video_paths=str(videos), on_extraction="save_numpy", output_path=str(folder),
-            extraction_fps=fps, dtype="float16", fps=pictures_fps, batch_size=config.batch_size, workers=config.workers,
-            reader=config.reader, overwrite=config.overwrite), encoder=encoder, quiet=quiet)
+    for pictures_fps, some in groups.items():
+        with TemporaryDirectory() as scratch:  # not in the folder of features, where another run may be at work
+            videos = Path(scratch) / "clips.csv"
+            _write_list(videos, some)
+            report = run(ExtractConfig(
+                encoder=config.encoder, file_with_video_paths=str(videos), on_extraction="save_numpy", output_path=str(folder),
+                extraction_fps=fps, dtype="float16", fps=pictures_fps, batch_size=config.batch_size, workers=config.workers,
+                reader=config.reader, overwrite=config.overwrite), encoder=encoder, quiet=quiet)
         for key in report.features:
             stored = report.features[key]
             features |= dict.fromkeys(names[stored.provenance.source.content_id], stored)
         for failure in report.failed:
             failed |= dict.fromkeys(next(same for same in names.values() if failure.name in same), failure.reason)
-        seconds += report.wall_seconds
-    return features, failed, seconds
+    return features, failed
 
 
 def _write_list(path: Path, items: Sequence[VideoItem]) -> None:
@@ -150,11 +164,7 @@ def _write_list(path: Path, items: Sequence[VideoItem]) -> None:
     for item in items:
         times = ("" if one is None else repr(one) for one in (item.start_seconds, item.end_seconds))
         rows.writerow([item.path, item.name, *times])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: file.write(listed.getvalue().encode(errors="surrogateescape")))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); give an output_path that can") from error
+    path.write_bytes(listed.getvalue().encode(errors="surrogateescape"))
 
 
 def _name(clip: Clip, taken: Container[str]) -> str:

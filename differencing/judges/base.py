@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ..records import Question, Verdict
@@ -13,6 +13,7 @@ class Judge(Protocol):
 
     identity: str
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdict]:
-        """A verdict a question, in order; an answer that cannot be had or read is a verdict too (`invalid`)."""
+    def judge(self, pairs: Iterable[Sequence[Question]]) -> list[list[Verdict] | str]:
+        """For the questions of each pair their verdicts, in order; an answer that cannot be read is a verdict too (`invalid`).
+        Or, where an answer cannot be had, the reason. The questions' pictures are not kept: the next pair's come after."""
         ...

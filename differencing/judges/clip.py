@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ...errors import ClipreelError
 from ...extract.text_features import TextFeatures
 from ...models.base import Encoder
 from ...models.preprocess import preprocess_frames
 from ..matching import opposite_statement
 from ..records import Question, Verdict
+from ..similarity import encode_texts
 
 
 class ClipJudge:
@@ -27,11 +29,17 @@ class ClipJudge:
         self._encoder, self._texts, self._margin = encoder, texts, margin
         self.identity = f"clip {encoder.identity.model_name}"
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdict]:
+    def judge(self, pairs: Iterable[Sequence[Question]]) -> list[list[Verdict] | str]:
         """The contrast of a video: the mean over its frames of cos(statement) - cos(opposite). Confidence is the softmax of
         both contrasts at the encoder's own scale."""
+        return [self._judge(questions) for questions in pairs]
+
+    def _judge(self, questions: Sequence[Question]) -> list[Verdict] | str:
         statements = [(question.difference.statement, _opposite(question)) for question in questions]
-        self._texts.fill([text for pair in statements for text in pair if text], lambda: self._encoder)
+        try:
+            encode_texts(self._texts, [text for pair in statements for text in pair if text], self._encoder)
+        except ClipreelError as error:
+            return f"stage 3: {error}"
         return [self._verdict(question, *pair) for question, pair in zip(questions, statements, strict=True)]
 
     def _verdict(self, question: Question, statement: str, opposite: str | None) -> Verdict:

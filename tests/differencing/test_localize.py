@@ -91,7 +91,7 @@ def test_stages_are_found_and_frames_scored_by_seconds_even_at_two_rates():
     clips = (Clip(__file__, 4), Clip(__file__, 16))  # pyright: ignore[reportArgumentType]
     truth = ({"0": (0,), "1": (6, 10)}, {"0": (60,), "1": None})
     pair = Pair("p", "act", "acting", clips, retrieval_frames=truth)
-    errors = score_localization(pair, tracks, found, (4, 16))
+    errors = score_localization(pair, tracks, found, [np.arange(16) / 4, np.arange(64) / 16])
     first = [abs(found[0].chosen["0"].frames[0] / 4 - 0)]
     ours = np.array(found[0].chosen["1"].frames) / 4
     assert errors == pytest.approx([*first, np.mean([np.abs(ours - t).min() for t in (1.5, 2.5)]),
