@@ -25,7 +25,8 @@ class TwoTowers(Protocol):
 
 
 class TwoTowerEncoder:
-    """Fulfils `base.Encoder`. `tokenize` turns sentences into token ids [m, context_length], or raises ConfigError."""
+    """Fulfils `base.Encoder`. `tokenize` turns sentences into token ids [m, context_length], or raises ConfigError; `network`
+    is what computes, frozen: who trains it takes a copy."""
 
     def __init__(
         self, identity: EncoderIdentity, preprocess: PreprocessSpec, network: TwoTowers, *, dim: int,
@@ -36,7 +37,7 @@ class TwoTowerEncoder:
         self.dim = dim
         self.device = device
         self.logit_scale = math.exp(log_logit_scale)
-        self._network = network
+        self.network = network
         self._tokenize = tokenize
         self._dtype = DTYPES[identity.precision]
 
@@ -54,7 +55,7 @@ class TwoTowerEncoder:
         if len(frames) == 0:
             return torch.empty(0, self.dim, device=self.device)
         pixels = normalize(frames.to(self.device, non_blocking=True), self.preprocess, self._dtype)  # [n, 3, S, S]
-        return self._network.encode_image(pixels).float()  # [n, dim]
+        return self.network.encode_image(pixels).float()  # [n, dim]
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
@@ -64,7 +65,7 @@ class TwoTowerEncoder:
         features = [torch.empty(0, self.dim, device=self.device)]
         for start in range(0, len(texts), TEXT_BATCH_SIZE):
             tokens = self._tokenize(list(texts[start : start + TEXT_BATCH_SIZE]))  # [b, context_length]
-            features.append(self._network.encode_text(tokens.to(self.device)).float())
+            features.append(self.network.encode_text(tokens.to(self.device)).float())
         return torch.cat(features)  # [m, dim]
 
     def fits(self, text: str) -> bool:
