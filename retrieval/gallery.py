@@ -14,6 +14,7 @@ from ..extract.sampling import thinned
 from ..extract.store.find import StoredVideo
 from ..extract.stored import stored_of_one_model
 from ..models.base import EncoderIdentity
+from .policy_rows import policy_rows
 
 log = logging.getLogger("clipreel")
 ID_COLUMN = "video_id"  # the column of the list of videos, and so the metadata, that says whose features they are
@@ -30,6 +31,8 @@ class Gallery:
     timestamps_ms: np.ndarray  # float64 [V, N]
     missing: tuple[str, ...]
     encoder: EncoderIdentity
+    policy: np.ndarray | None = None  # float32 [V, N, d], what a selector with features of its own sees
+    policy_encoder: EncoderIdentity | None = None
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -42,6 +45,7 @@ class Gallery:
 
 def load_gallery(
     features_path: str | os.PathLike[str], video_ids: Sequence[str] | None = None, num_frm: int | None = None,
+    policy_features: str | os.PathLike[str] | None = None,
 ) -> Gallery:
     """The stored features of the videos asked for.
 
@@ -49,11 +53,12 @@ def load_gallery(
         features_path: a folder or file of stored features in any format, all of one model.
         video_ids: which videos, in this order; None is everything stored, in order of names.
         num_frm: frames a video, by `thinned`; None is every stored row, shorter videos masked at the end.
+        policy_features: stored features of feature_type=policy, of the same frames.
 
-    Raises: StoredDataError where nothing is stored, none of the videos is, two have one id, several models made them, or what
-        is there is damaged. Videos without features stay, and are counted aloud.
+    Raises: StoredDataError where nothing is stored, none of the videos is, two have one id, several models made them, what is
+        there is damaged, or a frame lacks its policy features. Videos without features stay, and are counted aloud.
     """
-    found, encoder = _found(features_path, None if video_ids is None else set(video_ids))
+    found, encoder = _found("features", features_path, None if video_ids is None else set(video_ids))
     wanted = tuple(found) if video_ids is None else tuple(video_ids)
     missing = tuple(video_id for video_id in wanted if video_id not in found)
     if missing:
@@ -64,6 +69,10 @@ def load_gallery(
     features = np.zeros((len(wanted), longest, dim), dtype=np.float32)
     mask = np.zeros((len(wanted), longest), dtype=bool)
     times = np.full((len(wanted), longest), np.nan)
+    policies, policy, policy_encoder = dict[str, StoredVideo](), None, None
+    if policy_features is not None:
+        policies, policy_encoder = _found("policy_features", policy_features, set(found))
+        policy = np.zeros((len(wanted), longest, _dim(next(iter(policies.values())))), dtype=np.float32)
     for place, video_id in enumerate(wanted):
         if video_id not in found:
             continue
@@ -72,21 +81,26 @@ def load_gallery(
         features[place, :len(rows)] = stored.features[rows]
         times[place, :len(rows)] = stored.timestamps_ms[rows]
         mask[place, :len(rows)] = np.diff(rows, prepend=-1) > 0  # a repeat is no frame of its own
-    return Gallery(wanted, features, mask, times, missing, encoder)
+        if policy is not None:
+            if video_id not in policies:
+                raise StoredDataError(f"policy_features={policy_features}: holds none of {video_id!r}, whose features are there: "
+                                      "extract both from the same videos")
+            policy[place, :len(rows)] = policy_rows(stored, policies[video_id].read(False), rows)
+    return Gallery(wanted, features, mask, times, missing, encoder, policy, policy_encoder)
 
 
-def _found(path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
+def _found(key: str, path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
     """What is stored of the videos that are wanted, by id, and the one model of all of it."""
     videos, encoder = stored_of_one_model(os.fspath(path))
     found: dict[str, StoredVideo] = {}
     for video in videos:
         video_id = video.mark.provenance.metadata.get(ID_COLUMN, video.key) if video.mark is not None else video.key
         if video_id in found:
-            raise StoredDataError(f"features={path}: holds {video_id!r} twice, at {found[video_id].place} and at {video.place}; "
+            raise StoredDataError(f"{key}={path}: holds {video_id!r} twice, at {found[video_id].place} and at {video.place}; "
                                   "name one folder")
         found[video_id] = video
     if wanted is not None and wanted.isdisjoint(found):
-        raise StoredDataError(f"features={path}: holds features of {_some(list(found))}, and of none of the {len(wanted)} videos "
+        raise StoredDataError(f"{key}={path}: holds features of {_some(list(found))}, and of none of the {len(wanted)} videos "
                               f"asked for ({_some(sorted(wanted))}); features are known by the video's file name, or by the column "
                               f"`{ID_COLUMN}` of file_with_video_paths=, as `retrieval prepare` writes it")
     return {video_id: video for video_id, video in found.items() if wanted is None or video_id in wanted}, encoder
