@@ -59,10 +59,12 @@ class _Stopped(BaseException):
 
 
 class Pipeline:
-    """Runs jobs through extractors, one of them a device worker."""
+    """Runs jobs through extractors, one of them a device worker. `arrived(attempt, unit, feature)` is told of every feature
+    when it is there, before its video is done; from the workers' threads."""
 
-    def __init__(self, extractors: Sequence[Extractor], options: PipelineOptions, outcome: Outcome):
-        self._extractors, self._options, self._outcome = extractors, options, outcome
+    def __init__(self, extractors: Sequence[Extractor], options: PipelineOptions, outcome: Outcome,
+                 arrived: Callable[[Attempt, int, np.ndarray], object] = lambda attempt, unit, feature: None):
+        self._extractors, self._options, self._outcome, self._arrived = extractors, options, outcome, arrived
         self.tally = Tally()
         self._stop, self._ended = threading.Event(), threading.Event()
         self._crash: BaseException | None = None
@@ -146,6 +148,7 @@ class Pipeline:
                 self.tally.frames += len(batch)
             sizes.append(len(batch))
             for (attempt, unit, _), feature in zip(batch, features, strict=True):
+                self._arrived(attempt, unit, feature)
                 if attempt.add(unit, feature):
                     self._put(self._finished, (attempt, None))
 
