@@ -45,11 +45,12 @@ class SelectionUse:
         return spared - self.choosing_flops
 
     def __str__(self) -> str:
-        whole = self.encoder_flops + self.choosing_flops + self.saved_flops
+        whole, saved = self.encoder_flops + self.choosing_flops + self.saved_flops, self.saved_flops
+        verdict = (f"{saved / 1e9:.3f} GFLOP saved ({100 * saved / max(whole, 1):.1f} %)" if saved >= 0
+                   else f"{-saved / 1e9:.3f} GFLOP more than without choosing")
         return (f"select: {self.encoded_frames} of {self.candidate_frames} candidate frames encoded; as it ran "
                 f"{self.encoder_flops / 1e9:.3f} GFLOP to encode and {self.choosing_flops / 1e9:.3f} to choose, against "
-                f"{whole / 1e9:.3f} to encode every candidate: {self.saved_flops / 1e9:.3f} GFLOP saved "
-                f"({100 * self.saved_flops / max(whole, 1):.1f} %)")
+                f"{whole / 1e9:.3f} to encode every candidate: {verdict}")
 
 
 @dataclass(frozen=True)
