@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences", "extract_features",
-           "extract_frames", "frames_at", "load_encoder", "load_features"]
+           "extract_frames", "frames_at", "load_encoder", "load_features", "serve_encoder"]
 
 if TYPE_CHECKING:
     from .differencing.api import compare_videos, evaluate_differences
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
     from .models.registry import load_encoder
+    from .serving.api import serve_encoder
     from .videoqa.api import answer_questions, evaluate_answers
 
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "frames_at": "extract.decode.at",
     "load_encoder": "models.registry",
     "load_features": "extract.store.load",
+    "serve_encoder": "serving.api",
 }
 
 

@@ -19,6 +19,7 @@ from .configs.doctor_schema import DoctorConfig
 from .configs.frames_schema import FramesConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
+from .configs.serving_schema import ServeConfig
 from .configs.texts_schema import TextsConfig
 from .configs.values import describe, is_boolean_word
 from .configs.videoqa_schema import VideoqaAnswerConfig, VideoqaEvaluateConfig
@@ -250,6 +251,12 @@ def _differencing_evaluate(config: DifferencingEvaluateConfig) -> int:
     return evaluate(config)
 
 
+def _serve(config: ServeConfig) -> int:
+    from .serving.command import run
+
+    return run(config)
+
+
 COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
@@ -261,6 +268,7 @@ COMMANDS: dict[str, Command] = {
     "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
     "differencing": Command(DifferencingConfig, _differencing, "what differs between two videos of one action (VidDiff)"),
     "differencing evaluate": Command(DifferencingEvaluateConfig, _differencing_evaluate, "scores of such differences"),
+    "serve": Command(ServeConfig, _serve, "an encoder, loaded once, for other programs over HTTP (feature_type=remote)"),
 }
 # The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
-FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip"}
+FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip", "serve": "clip"}

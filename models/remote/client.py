@@ -1,4 +1,4 @@
-"""HTTP to an encoder server: one connection a thread, kept open; what is lost on the way is sent again."""
+"""HTTP to an encoder server over connections that stay open; what is lost on the way is sent again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("clipreel")
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of status 200."""
+    """An answer. The headers' names are in small letters."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -48,7 +48,18 @@ class Client:
                               f"(a password goes into token= or ${TOKEN_VARIABLE})")
         self._host, self._port, self._prefix = parts.hostname, port, parts.path.rstrip("/")
         self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._threads = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the connections; a later request makes new ones."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def __del__(self):
+        if hasattr(self, "_idle"):
+            self.close()
 
     def request(self, method: str, path: str, body: bytes | memoryview | None = None,
                 headers: Mapping[str, str] | None = None, *, patience_seconds: float | None = None) -> Reply:
@@ -81,31 +92,36 @@ class Client:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _once(self, method: str, path: str, body: bytes | memoryview | None, headers: Mapping[str, str]) -> tuple[int, Reply]:
-        connection = getattr(self._threads, "connection", None)
-        kept = connection is not None
-        if connection is None:
-            connection = self._threads.connection = self._kind(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        with self._lock:
+            kept = self._idle.pop() if self._idle else None
+        if kept is not None:
+            try:
+                return self._over(kept, method, path, body, headers)
+            except ConnectionError:
+                self.close()  # it had been idle for too long, and so had the others
+        fresh = self._kind(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        return self._over(fresh, method, path, body, headers, fresh=True)
+
+    def _over(self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | memoryview | None,
+              headers: Mapping[str, str], *, fresh: bool = False) -> tuple[int, Reply]:
+        stays_open = False
         try:
             try:
                 connection.request(method, self._prefix + path, body, dict(headers))
             except (BrokenPipeError, ConnectionResetError):
-                if kept:
+                if not fresh:
                     raise
                 # A server that refuses early does not read on; why it does so may have arrived.
             response = connection.getresponse()
-            reply = Reply(dict(response.headers.items()), response.read())
-        except (OSError, http.client.HTTPException) as error:
-            self._forget(connection)
-            if kept and isinstance(error, ConnectionError | http.client.RemoteDisconnected):
-                return self._once(method, path, body, headers)  # it had been idle for too long
-            raise
-        if response.will_close:
-            self._forget(connection)
-        return response.status, reply
-
-    def _forget(self, connection: http.client.HTTPConnection) -> None:
-        connection.close()
-        self._threads.connection = None
+            reply = Reply({name.lower(): value for name, value in response.headers.items()}, response.read())
+            stays_open = not response.will_close
+            return response.status, reply
+        finally:
+            if stays_open:
+                with self._lock:
+                    self._idle.append(connection)
+            else:
+                connection.close()
 
     def _refusal(self, status: int, sentence: str) -> ConfigError | EncoderServerError:
         if status == 401:
@@ -127,6 +143,6 @@ def _sentence(reply: Reply) -> str:
 
 def _retry_after(reply: Reply) -> float:
     try:
-        return min(max(float(reply.headers.get("Retry-After") or 0), 0.0), LONGEST_PAUSE_SECONDS)
+        return min(max(float(reply.headers.get("retry-after") or 0), 0.0), LONGEST_PAUSE_SECONDS)
     except ValueError:
         return 0.0

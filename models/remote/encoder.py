@@ -68,7 +68,7 @@ class RemoteEncoder:
     def _features(self, body: bytes | memoryview, headers: dict[str, str], count: int) -> np.ndarray:
         expected = {MODEL_HEADER: self._info.fingerprint}
         reply = self._client.request("POST", EMBED + _QUERY, body, {**headers, **expected})
-        if reply.headers.get(MODEL_HEADER) != self._info.fingerprint or len(reply.body) != 4 * count * self.dim:
+        if reply.headers.get(MODEL_HEADER.lower()) != self._info.fingerprint or len(reply.body) != 4 * count * self.dim:
             raise EncoderServerError(f"url={self._client.url}: {len(reply.body)} bytes came back for {count} features of "
                                      f"{self.identity.model_name}, or of another model: is it still the same server?")
         return np.frombuffer(reply.body, dtype="<f4").reshape(count, self.dim)

@@ -1,0 +1,1 @@
+"""The encoder server, and the HTTP guards that it shares with the investigator."""
