@@ -9,6 +9,7 @@ ClipreelError
 │   ├── StoredDataError     stored features are missing, damaged or not ours
 │   └── MissingExtraError   an optional package is not installed; the message holds the pip line
 ├── EncoderServerError      the server of feature_type=remote went away, failed, or has another model (exit code 1)
+├── TrainingError           training cannot go on, its loss is no number (exit code 1)
 └── VideoError              one video cannot be used: a row in the report, the others go on (exit code 1)
     ├── UnreadableVideoError  not there, not a video, no video stream, refused
     ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
@@ -56,6 +57,10 @@ class MissingExtraError(UsageError):
 
 class EncoderServerError(ClipreelError):
     """The server of feature_type=remote went away, failed, or has another model by now."""
+
+
+class TrainingError(ClipreelError):
+    """Training cannot go on: its loss is no number."""
 
 
 class VideoError(ClipreelError):
