@@ -169,7 +169,7 @@ def test_as_the_model_selects_on_stored_features(sample_videos, zoo, tiny, rando
 
     model = load_checkpoint(random_selection).model
     videos = [*sample_videos, zoo("one_frame.mp4"), zoo("h264_open_gop.mp4")]
-    keys = {"extraction_fps": 2, "workers": 4}
+    keys: dict[str, Any] = {"extraction_fps": 2, "workers": 4}
     chosen = extract_features(videos, encoder=tiny, select=random_selection, **keys).features
     features = extract_features(videos, encoder=tiny, **keys).features
     looks = extract_features(videos, feature_type="policy", model_name="raw", device="cpu", **keys).features
@@ -239,7 +239,8 @@ def test_a_network_looks(folders, tiny, tmp_path):
     assert used(report).choosing_flops > N * 0.59e9  # 0.3 G multiplications with additions a look
     assert used(report).saved_flops < 0  # tiny is cheaper than such looks, and the report says so
     assert "GFLOP more than without choosing" in str(report)
-    for wrong in ({"policy_checkpoint": str(tmp_path / "other.pth")}, {}):
+    wrongs: tuple[dict[str, Any], ...] = ({"policy_checkpoint": str(tmp_path / "other.pth")}, {})
+    for wrong in wrongs:
         with pytest.raises(WeightsError, match="give the file that it was trained with as policy_checkpoint="):
             extract_features(folders / "a", **keys, **wrong)
 
