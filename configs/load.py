@@ -33,6 +33,7 @@ class Key:
     meaning: str
     positional: bool
     texts_file: bool
+    may_be_empty: bool
 
 
 def load_config(schema: type[Schema], given: Mapping[str, Any], *, shipped: str | tuple[str, ...] | None = None) -> Schema:
@@ -48,6 +49,7 @@ def load_config(schema: type[Schema], given: Mapping[str, Any], *, shipped: str 
     if file is not None:
         values |= read_yaml(Path(file))
     values |= given
+    values = {name: value for name, value in values.items() if value != "" or name not in known or not known[name].may_be_empty}
     for name in values:
         if name not in known:
             raise ConfigError(f"there is no key {name!r}{nearest(name, known)} (--help lists every key)")

@@ -12,14 +12,16 @@ from typing import Any, Literal
 from ..errors import ConfigError
 
 
-def key(default: Any, meaning: str, *, positional: bool = False, texts_file: bool = False) -> Any:
-    """A field with its line for `--help`. `texts_file`: a word that is no […] list names a file of lines."""
-    return field(default=default, metadata=key_metadata(meaning, positional=positional, texts_file=texts_file))
+def key(default: Any, meaning: str, *, positional: bool = False, texts_file: bool = False, may_be_empty: bool = False) -> Any:
+    """A field with its line for `--help`. `texts_file`: a word that is no […] list names a file of lines. `may_be_empty`: an
+    empty word means the default."""
+    return field(default=default, metadata=key_metadata(meaning, positional=positional, texts_file=texts_file,
+                                                        may_be_empty=may_be_empty))
 
 
-def key_metadata(meaning: str, *, positional: bool = False, texts_file: bool = False) -> dict[str, Any]:
+def key_metadata(meaning: str, *, positional: bool = False, texts_file: bool = False, may_be_empty: bool = False) -> dict[str, Any]:
     """What `load.keys_of` reads of a field."""
-    return {"meaning": meaning, "positional": positional, "texts_file": texts_file}
+    return {"meaning": meaning, "positional": positional, "texts_file": texts_file, "may_be_empty": may_be_empty}
 
 
 @dataclass(frozen=True)
