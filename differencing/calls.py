@@ -149,7 +149,7 @@ class LanguageClient:
             except RefutedAnswerError as error:
                 problem = error
                 was_told = not was_told and bool(error.text)
-                sent = request if was_told else replace(request, seed=request.seed + attempt)
+                sent = request if was_told else replace(request, seed=request.seed + attempt + 1)
                 messages = request.messages + _told(error) * was_told
             except CutOffAnswerError as error:
                 problem, was_told = error, False

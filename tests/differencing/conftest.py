@@ -34,10 +34,10 @@ def eyes():
 
 class ScriptedServer:
     """Answers each request by `script(body, number)`: a text, or (status, headers, body), or a callable that takes the
-    handler. `requests` are the bodies it was sent."""
+    handler. `requests` are the bodies it was sent, `headers` what came with them, in small letters."""
 
     def __init__(self, script):
-        self.requests, lock = [], threading.Lock()
+        self.requests, self.headers, lock = [], [], threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,6 +48,7 @@ class ScriptedServer:
                 with lock:
                     number = len(outer.requests)
                     outer.requests.append(body)
+                    outer.headers.append({name.lower(): value for name, value in self.headers.items()})
                 said = script(body, number)
                 if callable(said):
                     said(self)
