@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences", "extract_features",
-           "extract_frames", "frames_at", "load_encoder", "load_features", "serve_encoder"]
+__all__ = ["FeatureDataset", "answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences",
+           "extract_features", "extract_frames", "frames_at", "load_encoder", "load_features", "serve_encoder"]
 
 if TYPE_CHECKING:
     from .differencing.api import compare_videos, evaluate_differences
     from .extract.api import encode_texts, extract_features, extract_frames
+    from .extract.dataset import FeatureDataset
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
     from .models.registry import load_encoder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .videoqa.api import answer_questions, evaluate_answers
 
 _HOMES = {
+    "FeatureDataset": "extract.dataset",
     "answer_questions": "videoqa.api",
     "compare_videos": "differencing.api",
     "encode_texts": "extract.api",

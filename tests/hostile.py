@@ -40,8 +40,8 @@ def mutants(bases: list[Path], canary: Path, count: int, seed: int) -> Iterator[
     for number in range(count):
         dice = random.Random(f"{seed}/{number}")
         suffix, data = dice.choice(contents)
-        way = dice.choice((_bits, _bits, _cut, _splice, _numbers, _numbers, _moved, _playlist))
-        if way is _playlist:
+        way = dice.choice((_bits, _bits, _cut, _splice, _numbers, _numbers, _moved, None))
+        if way is None:
             yield f"{number}_playlist{dice.choice(('.m3u8', '.mp4', '.ffconcat', '.sdp', '.mpd', '.mkv'))}", _playlist(dice, canary)
             continue
         other = dice.choice(contents)[1]
