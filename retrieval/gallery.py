@@ -58,7 +58,7 @@ def load_gallery(
     Raises: StoredDataError where nothing is stored, none of the videos is, two have one id, several models made them, what is
         there is damaged, or a frame lacks its policy features. Videos without features stay, and are counted aloud.
     """
-    found, encoder = _found("features", features_path, None if video_ids is None else set(video_ids))
+    found, encoder = stored_by_id("features", features_path, None if video_ids is None else set(video_ids))
     wanted = tuple(found) if video_ids is None else tuple(video_ids)
     missing = tuple(video_id for video_id in wanted if video_id not in found)
     if missing:
@@ -71,7 +71,7 @@ def load_gallery(
     times = np.full((len(wanted), longest), np.nan)
     policies, policy, policy_encoder = dict[str, StoredVideo](), None, None
     if policy_features is not None:
-        policies, policy_encoder = _found("policy_features", policy_features, set(found))
+        policies, policy_encoder = stored_by_id("policy_features", policy_features, set(found))
         policy = np.zeros((len(wanted), longest, _dim(next(iter(policies.values())))), dtype=np.float32)
     for place, video_id in enumerate(wanted):
         if video_id not in found:
@@ -89,7 +89,7 @@ def load_gallery(
     return Gallery(wanted, features, mask, times, missing, encoder, policy, policy_encoder)
 
 
-def _found(key: str, path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
+def stored_by_id(key: str, path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
     """What is stored of the videos that are wanted, by id, and the one model of all of it."""
     videos, encoder = stored_of_one_model(os.fspath(path))
     found: dict[str, StoredVideo] = {}
