@@ -44,7 +44,7 @@ class ImagesReader:
         pictures = pictures_in(index.path)
         for place in wanted.tolist():
             try:
-                pixels = _read(pictures[place])
+                pixels = read_picture(pictures[place])
             except DamagedVideoError:
                 if not allow_truncated:
                     raise
@@ -67,8 +67,8 @@ def pictures_in(folder: Path) -> list[Path]:
 def _first_readable(pictures: list[Path]) -> np.ndarray:
     for path in pictures[:-1]:
         with suppress(DamagedVideoError):
-            return _read(path)
-    return _read(pictures[-1])
+            return read_picture(path)
+    return read_picture(pictures[-1])
 
 
 def upright_rgb(image: Image.Image) -> np.ndarray:
@@ -80,7 +80,8 @@ def upright_rgb(image: Image.Image) -> np.ndarray:
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def _read(path: Path) -> np.ndarray:
+def read_picture(path: Path) -> np.ndarray:
+    """uint8 RGB [h, w, 3]. Raises DamagedVideoError."""
     from PIL import Image
 
     try:
