@@ -33,7 +33,7 @@ StateDict = dict[str, torch.Tensor]
 class TextRules:
     """How captions became texts in training; queries of the same kind are what the model knows."""
 
-    concat_captions: Literal["concat", "indep-one", "indep-all"]
+    concat_captions: Literal["concat", "indep-one", "indep-all", "mean"]
     max_txt_len: int
 
 

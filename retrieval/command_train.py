@@ -1,0 +1,47 @@
+"""`python main.py retrieval train`: what it prints, and how it ends under torchrun."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from ..configs.retrieval_evaluate_schema import RetrievalEvaluateConfig
+from ..configs.retrieval_train_schema import RetrievalTrainConfig
+
+log = logging.getLogger("clipreel")
+
+
+def train(config: RetrievalTrainConfig) -> int:
+    """Returns the exit code, 0; of several processes each leaves at once when all are done."""
+    from .train import train as run
+
+    if config.do_inference:
+        from .command_evaluate import evaluate
+
+        return evaluate(evaluation_of(config))
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if several and os.environ.get("RANK") != "0":
+        log.setLevel(logging.ERROR)
+    done = run(config)
+    if not several or os.environ.get("RANK") == "0":
+        best, count = done.best, len(done.epochs)
+        recall = "" if best.text_to_video_recall_1 is None else (
+            f"; on validation R@1 {best.text_to_video_recall_1:.1f} text to video, {best.video_to_text_recall_1:.1f} video to text")
+        sys.stdout.write(f"epoch {best.epoch + 1} of {count} is kept{recall}\nchosen by {done.chosen_by}\n{done.checkpoint}\n")
+    if several:
+        # torch's threads may abort an interpreter that shuts down; all is written, so leave without that.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def evaluation_of(config: RetrievalTrainConfig) -> RetrievalEvaluateConfig:
+    """do_inference=true in the words of `retrieval evaluate`: the checkpoint's own options hold, and others are refused."""
+    return RetrievalEvaluateConfig(
+        checkpoint=config.resume, dataset=config.dataset, annotations=config.annotations, features=config.features,
+        policy_features=config.policy_features, frames_dir=config.frames_dir if config.features is None else None,
+        texts=config.texts, top_k=config.top_k, frame_agg=config.frame_agg, encoder_checkpoint=config.encoder.checkpoint,
+        seed=config.seed, device=config.device,
+        test_annot=config.test_annot or "test.json")
