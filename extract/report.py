@@ -45,6 +45,9 @@ class SelectionUse:
         return spared - self.choosing_flops
 
     def __str__(self) -> str:
+        if not self.encoder_flops:  # it runs elsewhere
+            return (f"select: {self.encoded_frames} of {self.candidate_frames} candidate frames encoded; as it ran "
+                    f"{self.choosing_flops / 1e9:.3f} GFLOP to choose; those of the encoder were not spent here")
         whole, saved = self.encoder_flops + self.choosing_flops + self.saved_flops, self.saved_flops
         verdict = (f"{saved / 1e9:.3f} GFLOP saved ({100 * saved / max(whole, 1):.1f} %)" if saved >= 0
                    else f"{-saved / 1e9:.3f} GFLOP more than without choosing")
