@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import InputError
+from .features import made
 from .report import Failure
 from .store.files import write_whole
 from .videos import VideoItem
@@ -31,10 +32,10 @@ def read_failures(folder: Path) -> list[Failure]:
     """The last run's list. Raises InputError when there is none or it is not one."""
     try:
         lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
-        return [Failure(**json.loads(line)) for line in lines]
+        return [made(Failure, json.loads(line)) for line in lines]
     except FileNotFoundError as error:
         raise InputError(f"retry_failed=true: there is no {folder / NAME}; run once without it") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{folder / NAME}: is no list of failures ({error})") from error
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import numpy as np
 
@@ -121,16 +121,17 @@ def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
 def provenance_from_json(content: dict[str, Any]) -> Provenance:
     """The inverse of `provenance_to_json`. Raises KeyError, TypeError or AttributeError when the content is not ours."""
     values = dict(content["settings"])
-    encoder = _made(EncoderIdentity, {name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__ if name in values})
+    encoder = made(EncoderIdentity, {name: values.pop(name) for name in EncoderIdentity.__dataclass_fields__ if name in values})
     metadata = {str(name): str(value) for name, value in content["metadata"].items()}
-    return Provenance(_made(Source, content["source"]), _made(Settings, {"encoder": encoder, **values}),
+    return Provenance(made(Source, content["source"]), made(Settings, {"encoder": encoder, **values}),
                       str(content["clipreel_version"]), metadata)
 
 
-def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+def made(kind: type[Made], values: dict[str, Any]) -> Made:
+    """A dataclass from JSON's values, each of its field's type. Raises KeyError, TypeError."""
     for name, hint in _hints(kind).items():
-        if name not in values and hasattr(kind, name):
-            continue  # it has a default, and these features are older than it
+        if name not in values and name in _defaults(kind):
+            continue  # what is read is older than this field
         value = values[name]
         if not (isinstance(value, hint) or (isinstance(value, int) and isinstance(1.0, hint))):
             raise TypeError(f"{name}={value!r} is no {hint}")
@@ -139,4 +140,10 @@ def _made(kind: type[Made], values: dict[str, Any]) -> Made:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+    """Each field's type, to be asked of a value: of a dict only that it is one."""
+    return {name: get_origin(hint) if get_origin(hint) is dict else hint for name, hint in get_type_hints(kind).items()}
+
+
+@cache
+def _defaults(kind: type) -> frozenset[str]:
+    return frozenset(one.name for one in fields(kind) if one.default is not MISSING or one.default_factory is not MISSING)
