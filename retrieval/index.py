@@ -157,12 +157,16 @@ class VectorIndex:
         for segment in self.segments:
             yield from (segment.video(row) for row in segment.alive.tolist())
 
-    def _checked(self, queries: np.ndarray, top: int) -> np.ndarray:
+    def check(self, top: int) -> None:
+        """Raises ConfigError where there is no video, or `top` are too many."""
         if not len(self):
             raise ConfigError(f"index={self.folder}: holds no video; add some with `retrieval index features=… output_path="
                               f"{self.folder}`")
         if not 1 <= top <= len(self):
             raise ConfigError(f"top={top}: allowed is 1 to {len(self)}, the videos of index={self.folder}")
+
+    def _checked(self, queries: np.ndarray, top: int) -> np.ndarray:
+        self.check(top)
         wanted = np.asarray(queries, dtype=np.float32)
         if wanted.ndim != 2 or not len(wanted) or wanted.shape[1] != self.manifest.dim:
             raise ConfigError(f"queries of shape {list(wanted.shape)}: allowed is [Q, {self.manifest.dim}], vectors of the model "

@@ -107,6 +107,7 @@ class IndexedVideo:
     file: str  # relative to the root
     key: str
     sha256: str  # of the stored array: another one is another version of the features
+    source: str  # the video that they were made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +158,7 @@ def sweep(folder: Path, manifest: Manifest) -> None:
 def write_segment(folder: Path, new: NewVideos, dtype: str) -> Segment:
     """The rows in files of their own, flushed to the disk; they count once a manifest names them. Raises OSError."""
     name = new_name()
-    lines = [json.dumps([video.video_id, video.root, video.file, video.key, video.sha256], ensure_ascii=False).encode(
-        errors="backslashreplace") for video in new.videos]
+    lines = [json.dumps(list(vars(video).values())).encode() for video in new.videos]
     arrays = {"vectors": new.vectors.astype(np.float32 if dtype == "float32" else np.float16, copy=False),
               "keys": np.array([key_of(video.video_id) for video in new.videos], dtype=np.uint64),
               "offsets": np.cumsum([0, *map(len, lines)], dtype=np.int64)}
@@ -218,8 +218,8 @@ def new_name() -> str:
 
 
 def video_of_line(line: bytes) -> IndexedVideo:
-    video_id, root, file, key, sha256 = json.loads(line)
-    return IndexedVideo(video_id, root, file, key, sha256)
+    """The inverse of what `write_segment` writes."""
+    return IndexedVideo(*json.loads(line))
 
 
 def key_of(video_id: str) -> int:

@@ -42,6 +42,27 @@ def find_stored(path: Path) -> Iterator[StoredVideo]:
         yield _separate(path.parent, _key_of(path))
 
 
+def stored_at(file: Path, key: str) -> StoredVideo:
+    """One video of a `StoredVideo.file`, without a look at the others there. Raises StoredDataError where it is not there."""
+    import h5py
+
+    if not file.is_file():
+        raise StoredDataError(f"{file}: is not there")
+    if not file.name.endswith(SUFFIX):
+        return _separate(file.parent, _key_of(file))
+    try:
+        with h5py.File(file, "r") as opened:
+            group = opened.get(group_name(key))
+            if not isinstance(group, h5py.Group):
+                return StoredVideo(key, file, str(file), mark_of_group(opened),
+                                   lambda verify: HDF5.read(file.parent, file.name.removesuffix(SUFFIX), verify=verify))
+            mark = mark_of_group(group)
+    except (OSError, RuntimeError) as error:
+        raise StoredDataError(f"{file}: cannot be read ({error})") from error
+    name = group_name(key)
+    return StoredVideo(key, file, f"{file}:{name}", mark, lambda verify: _read_packed(file, name, verify))
+
+
 def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
     import h5py
 
