@@ -198,7 +198,7 @@ def test_replay_never_calls_out(serve, cache, tmp_path):
     here, absent = replaying.ask([question(), question("another")])
     replaying.close()
     assert here.value == {"answer": "a"}
-    assert "not in the cache" in absent.error.replace("no answer to it is in the cache", "not in the cache")
+    assert "no answer to it is in the cache" in (absent.error or "")
     assert not absent.is_unusable
     assert len(server.requests) == 1
 

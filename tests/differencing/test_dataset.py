@@ -20,7 +20,7 @@ def record(key="s0", action="fitness_0", split="easy", **changes):
     """A record as the benchmark stores it: nested values are JSON texts; keys have gaps and two digits."""
     annotated = {"10": {"name": "arm height", "description": "the arms are higher", "query_string": "are the arms higher?",
                         "num_frames": "1"},
-                 "2": {"name": "speed", "description": "the squat is faster", "query_string": "is it faster?", "num_frames": "gt_1"},
+                 "2": {"name": "speed", "description": "the squat is faster", "query_string": "faster?", "num_frames": "gt_1"},
                  "7": None}
     return {
         "sample_key": key, "action": action, "action_name": "squat", "action_description": "a person squats",
