@@ -53,7 +53,7 @@ class RetrievalEvaluateConfig:
     top_k: int | None = key(None, "frames that stand for a video; null: the checkpoint's, or all of num_frm")
     frame_agg: Literal["mean", "mlp", "transformer", "qscore"] | None = key(
         None, "the checkpoint's, and refused where it is another; without a checkpoint: mean or qscore; null: mean")
-    frame_agg_temp: float = key(1.0, "temperature of Q-Score's softmax, in the line that is printed beside the method")
+    qscore_temp: float = key(0.1, "temperature of Q-Score's softmax over frames' cosines, where no checkpoint was trained with one")
     concat_captions: Literal["concat", "indep-one", "indep-all", "mean"] | None = key(
         None, "a video's captions as one text, each by itself (indep-one and indep-all), or the mean of their features; null: the "
               "checkpoint's, or concat")
@@ -99,8 +99,8 @@ class RetrievalEvaluateConfig:
             raise ConfigError(f"top_k={self.top_k}: allowed is from 1 to num_frm={self.num_frm}, the frames to choose from")
         if self.max_txt_len is not None and not 3 <= self.max_txt_len <= 77:
             raise ConfigError(f"max_txt_len={self.max_txt_len}: allowed is from 3 to 77, all that CLIP reads")
-        if not 0 < self.frame_agg_temp < float("inf"):
-            raise ConfigError(f"frame_agg_temp={self.frame_agg_temp}: allowed is a number above 0")
+        if not 0 < self.qscore_temp < float("inf"):
+            raise ConfigError(f"qscore_temp={self.qscore_temp}: allowed is a number above 0")
         for name in ("bootstrap", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: allowed is a whole number from 0 up")
