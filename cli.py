@@ -18,6 +18,10 @@ from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluat
 from .configs.doctor_schema import DoctorConfig
 from .configs.frames_schema import FramesConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
+from .configs.presets import preset_files
+from .configs.retrieval_evaluate_schema import RetrievalEvaluateConfig, RetrievalPrepareConfig
+from .configs.retrieval_search_schema import RetrievalIndexConfig, RetrievalSearchConfig
+from .configs.retrieval_train_schema import RetrievalTrainConfig
 from .configs.schema import ExtractConfig, InspectConfig, PackConfig
 from .configs.serving_schema import ServeConfig
 from .configs.texts_schema import TextsConfig
@@ -97,6 +101,8 @@ def _dispatch(argv: list[str]) -> int:
         if feature_type not in ENCODERS:
             raise ConfigError(f"feature_type={feature_type}: allowed is {', '.join(ENCODERS)}{nearest(feature_type, ENCODERS)}")
         shipped = (*shipped, feature_type)
+    if name in WITH_PRESETS and not (name == "retrieval evaluate" and file_value(given, "checkpoint")):  # which has its own
+        shipped = (*shipped, *preset_files(given))
     if wants_help:
         sys.stdout.write(_help(command, shipped))
         return 0
@@ -257,6 +263,36 @@ def _serve(config: ServeConfig) -> int:
     return run(config)
 
 
+def _retrieval_prepare(config: RetrievalPrepareConfig) -> int:
+    from .retrieval.command_evaluate import prepare
+
+    return prepare(config)
+
+
+def _retrieval_evaluate(config: RetrievalEvaluateConfig) -> int:
+    from .retrieval.command_evaluate import evaluate
+
+    return evaluate(config)
+
+
+def _retrieval_train(config: RetrievalTrainConfig) -> int:
+    from .retrieval.command_train import train
+
+    return train(config)
+
+
+def _retrieval_index(config: RetrievalIndexConfig) -> int:
+    from .retrieval.command_search import index
+
+    return index(config)
+
+
+def _retrieval_search(config: RetrievalSearchConfig) -> int:
+    from .retrieval.command_search import search
+
+    return search(config)
+
+
 COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
@@ -268,7 +304,15 @@ COMMANDS: dict[str, Command] = {
     "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
     "differencing": Command(DifferencingConfig, _differencing, "what differs between two videos of one action (VidDiff)"),
     "differencing evaluate": Command(DifferencingEvaluateConfig, _differencing_evaluate, "scores of such differences"),
+    "retrieval train": Command(RetrievalTrainConfig, _retrieval_train, "a model that finds videos by texts (AdaCLIP)"),
+    "retrieval prepare": Command(RetrievalPrepareConfig, _retrieval_prepare,
+                                 "published captions of videos (MSR-VTT, DiDeMo, ActivityNet, any CSV or JSON) as ours"),
+    "retrieval evaluate": Command(RetrievalEvaluateConfig, _retrieval_evaluate, "how well texts find videos, beside baselines"),
+    "retrieval index": Command(RetrievalIndexConfig, _retrieval_index, "a vector a video, to be searched by text"),
+    "retrieval search": Command(RetrievalSearchConfig, _retrieval_search, "the videos that a text finds, and when in them"),
     "serve": Command(ServeConfig, _serve, "an encoder, loaded once, for other programs over HTTP (feature_type=remote)"),
 }
 # The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
 FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip", "serve": "clip"}
+# Those that take the published settings of a dataset: configs/<preset>.yml.
+WITH_PRESETS = {"retrieval train", "retrieval evaluate"}
