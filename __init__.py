@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["FeatureDataset", "answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences",
-           "extract_features", "extract_frames", "frames_at", "load_encoder", "load_features", "serve_encoder"]
+           "extract_features", "extract_frames", "frames_at", "index_videos", "load_encoder", "load_features", "open_search",
+           "search_videos", "serve_encoder", "train_retrieval"]
 
 if TYPE_CHECKING:
     from .differencing.api import compare_videos, evaluate_differences
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
     from .models.registry import load_encoder
+    from .retrieval.api import index_videos, open_search, search_videos, train_retrieval
     from .serving.api import serve_encoder
     from .videoqa.api import answer_questions, evaluate_answers
 
@@ -28,9 +30,13 @@ _HOMES = {
     "extract_features": "extract.api",
     "extract_frames": "extract.api",
     "frames_at": "extract.decode.at",
+    "index_videos": "retrieval.api",
     "load_encoder": "models.registry",
     "load_features": "extract.store.load",
+    "open_search": "retrieval.api",
+    "search_videos": "retrieval.api",
     "serve_encoder": "serving.api",
+    "train_retrieval": "retrieval.api",
 }
 
 

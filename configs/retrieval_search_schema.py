@@ -69,8 +69,8 @@ class RetrievalSearchConfig:
     def __post_init__(self):
         if not self.index:
             raise ConfigError("retrieval search needs index=, which `retrieval index` makes")
-        if bool(self.query) == (self.query_file is not None):
-            raise ConfigError("retrieval search needs query=, a text, or query_file=, a file of texts, and not both")
+        if self.query and self.query_file is not None:
+            raise ConfigError("query= and query_file= are both given: give a text, or a file of texts")
         if any(not text.strip() for text in self.query):
             raise ConfigError("query= holds an empty text")
         if self.top is not None and self.top < 1:

@@ -147,5 +147,7 @@ class Searcher:
 
 def run(config: RetrievalSearchConfig, *, encoder: Encoder | None = None) -> SearchRun:
     """Raises UsageError."""
+    if not config.query and config.query_file is None:
+        raise ConfigError("retrieval search needs query=, a text, or query_file=, a file of texts")
     texts = config.query if config.query_file is None else read_texts(config.query_file).texts
     return Searcher(config, encoder).search(texts)
