@@ -46,6 +46,7 @@ class RetrievalTrainConfig:
     no_policy: bool = key(False, "no selector: evenly spread frames")
     policy_backbone: Literal["features", "raw", "mobilenet_v2", "mobilenet_v3_large", "resnet50"] = key(
         "features", "what the selector sees: the stored features, or cheap ones, so that it can choose before the encoder runs")
+    policy_checkpoint: str | None = key(None, "frames_dir: weights of the selector's own network; null: torchvision's published")
     rnn: Literal["transformer", "lstm", "bilstm", "none"] = key("transformer", "over the frames, inside the selector")
     no_rnn: bool = key(False, "the same as rnn=none")
     hidden_dim: int = key(512, "width of the selector's rnn")

@@ -40,11 +40,15 @@ class BertAdam(torch.optim.Optimizer):
                 parameter.sub_(group["lr"] * (change + group["weight_decay"] * parameter))
 
 
-def make_optimizer(config: RetrievalTrainConfig, model: AdaClip, clip: torch.nn.Module | None) -> torch.optim.Optimizer:
-    """Over four groups: the CLIP's parameters (the temperature is one of them) at their own learning rate and the others,
-    each with weight decay (matrices) and without (biases, norms). A group's `initial_lr` is what the schedule multiplies."""
+def make_optimizer(config: RetrievalTrainConfig, model: AdaClip, clip: torch.nn.Module | None,
+                   policy: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+    """Over four groups: the CLIP's parameters (the temperature is one of them) at their own learning rate and the others (of
+    `policy` too, which lies within `clip`), each with weight decay (matrices) and without (biases, norms). A group's
+    `initial_lr` is what the schedule multiplies."""
     heads = [parameter for parameter in model.parameters() if parameter is not model.logit_scale]
-    of_clip = [model.logit_scale, *(clip.parameters() if clip is not None else ())]
+    heads += policy.parameters() if policy is not None else ()
+    own = {id(parameter) for parameter in heads}
+    of_clip = [model.logit_scale, *(one for one in (clip.parameters() if clip is not None else ()) if id(one) not in own)]
     groups = []
     for parameters, rate in ((of_clip, config.learning_rate * config.coef_lr), (heads, config.learning_rate)):
         trained = [parameter for parameter in parameters if parameter.requires_grad]

@@ -30,12 +30,13 @@ class TextTowerPairs:
                  validation_videos: Sequence[CaptionedVideo], texts_at_once: int):
         self._tower, self._model, self._device, self._texts_at_once = TextTower(encoder).to(device), model, device, texts_at_once
         self.clip: torch.nn.Module | None = self._tower
-        self._tokens, video_of = _tokens(train_videos, rule, max_txt_len)  # [Q, L]
+        self.policy: torch.nn.Module | None = None
+        self._tokens, video_of = tokens_of(train_videos, rule, max_txt_len)  # [Q, L]
         self._rows = TextRows(rule, seed, video_of, train.available)
         self.pairs = len(self._rows)
         self._videos = VideoTensors(train, device)
         self._validation = None if validation is None else VideoTensors(validation, device)
-        self._validation_tokens, self._validation_of = _tokens(validation_videos, rule, max_txt_len)
+        self._validation_tokens, self._validation_of = tokens_of(validation_videos, rule, max_txt_len)
 
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
         """See `PairSource`."""
@@ -44,6 +45,9 @@ class TextTowerPairs:
         texts = self._features(self._tokens[torch.from_numpy(rows)])
         policy = None if self._videos.policy is None else self._videos.policy[videos]
         return Batch(self._videos.features[videos], self._videos.mask[videos], texts, videos, policy)
+
+    def expect(self, places: np.ndarray, epoch: int) -> None:
+        """See `PairSource`."""
 
     def similarity(self, model: AdaClip) -> tuple[np.ndarray, np.ndarray]:
         """See `PairSource`."""
@@ -76,7 +80,9 @@ def queries_encoder(checkpoint: Checkpoint, encoder_checkpoint: str | None, devi
     return identity, lambda: tuned_text_encoder(checkpoint, load())
 
 
-def _tokens(videos: Sequence[CaptionedVideo], rule: CaptionRule, max_txt_len: int) -> tuple[torch.Tensor, np.ndarray]:
+def tokens_of(videos: Sequence[CaptionedVideo], rule: CaptionRule, max_txt_len: int) -> tuple[torch.Tensor, np.ndarray]:
+    """Token ids [Q, L] of the queries, each cut to max_txt_len tokens, and the video of each [Q]. Raises ConfigError for
+    concat_captions=mean, which has no text of its own."""
     if rule == "mean":
         raise ConfigError("concat_captions=mean averages stored text features, and the text tower is to be trained: give concat, "
                           "indep-one or indep-all")

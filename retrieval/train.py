@@ -29,7 +29,9 @@ from ..models.adaclip.checkpoint import (
 )
 from ..models.adaclip.hard_top_k import gumbel
 from ..models.adaclip.model import MAX_LOGIT_SCALE, ChosenFrames
+from ..models.adaclip.options import AdaClipOptions
 from .distributed import Processes, processes
+from .frames_setup import write_networks
 from .loss import symmetric_info_nce
 from .metrics import retrieval_metrics
 from .optimizer import make_optimizer, restore, state_of
@@ -42,8 +44,10 @@ from .training_videos import read_training_videos
 log = logging.getLogger("clipreel")
 MODEL, LAST, RUN = "model.safetensors", "last.safetensors", "run.json"
 # What may differ between a training and its continuation without changing a number.
-_FREE = {"output_path", "overwrite", "resume", "do_inference", "save_last", "n_display", "tensorboard_dir", "num_workers", "device",
-         "val_batch_size", "texts", "features", "policy_features", "frames_dir", "batch_size"}
+_FREE = {"encoder", "output_path", "overwrite", "resume", "do_inference", "save_last", "n_display", "tensorboard_dir",
+         "num_workers", "device", "val_batch_size", "texts", "features", "policy_features", "frames_dir", "batch_size", "dataset",
+         "preset", "annotations", "train_annot", "val_annot", "test_annot",
+         *(one.name for one in dataclasses.fields(AdaClipOptions))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +103,7 @@ class _Training:
         group.begin_alike(self._model)
         if self._source.clip is not None:
             group.begin_alike(self._source.clip)
-        self._optimizer = make_optimizer(config, self._model, self._source.clip)
+        self._optimizer = make_optimizer(config, self._model, self._source.clip, self._source.policy)
         self._parameters = [one for some in self._optimizer.param_groups for one in some["params"]]
         self._at_once = config.batch_size * group.count  # pairs a step, over all processes
         accumulated = config.gradient_accumulation_steps
@@ -136,6 +140,8 @@ class _Training:
         finally:
             said.close()
         assert progress.best is not None
+        if config.from_frames and self._group.is_first:
+            write_networks(self._folder / MODEL, config)
         run = TrainingRun(self._folder, tuple(progress.records), tuple(progress.losses), progress.best, self._videos.chosen_by,
                           self._source.pairs, self._setup.missing)
         if self._group.is_first:
@@ -152,6 +158,9 @@ class _Training:
             noise = self._noise(epoch, step)
             begin = step * self._at_once + self._group.rank * config.batch_size
             batch = self._source.batch(order[begin:begin + config.batch_size], epoch)
+            if step + 1 < self._steps:
+                following = begin + self._at_once
+                self._source.expect(order[following:following + config.batch_size], epoch)
             loss = self._loss(batch, noise, tau=schedule.tau(epoch), k=schedule.k(epoch))
             losses.append(float(loss.detach()))
             number = len(self._progress.losses) + len(losses) - 1  # of the whole training
@@ -228,8 +237,8 @@ class _Training:
     def _settings(self) -> dict[str, Any]:
         """What a continuation must share, as JSON gives it back."""
         values = {name: value for name, value in asdict(self._config).items() if name not in _FREE}
-        values |= {"frame_agg": self._model.options.frame_agg, "top_k": self._model.options.top_k, "pairs_a_step": self._at_once, "pairs": self._source.pairs, "betas": list(self._config.betas)}
-        return {name: value for name, value in values.items() if not isinstance(value, dict)}
+        return {**values, "betas": list(self._config.betas), "pairs_a_step": self._at_once, "pairs": self._source.pairs,
+                "videos": self._videos.digest}
 
     def _resumed(self, path: Path) -> _Progress:
         """Takes over weights, optimizer and history. Raises UsageError where they are of another training."""

@@ -51,9 +51,11 @@ class TrainingSetup:
 
 
 def set_up(config: RetrievalTrainConfig, videos: TrainingVideos, group: Processes) -> TrainingSetup:
-    """On stored features. Raises UsageError where features, texts or options do not go together."""
-    if config.features is None:
-        raise ConfigError("features= is needed: a folder of stored features")
+    """On stored features, or from frames. Raises UsageError where features, texts or options do not go together."""
+    if config.from_frames:
+        from .frames_setup import set_up_from_frames
+
+        return set_up_from_frames(config, videos, group)
     if config.freeze_cnn and config.policy_backbone == "features" and group.is_first:
         log.warning("freeze_cnn=true has nothing to freeze: with policy_backbone=features no network stands before the selector")
     train = _gallery(config, videos.train)
@@ -99,8 +101,8 @@ def adaclip_options(config: RetrievalTrainConfig, dim: int, policy_dim: int | No
     other."""
     shared = {one.name for one in dataclasses.fields(AdaClipOptions)} & {one.name for one in dataclasses.fields(config)}
     values = {name: getattr(config, name) for name in shared}
-    values |= {"frame_agg": config.frame_agg or "mean", "top_k": config.frames_chosen, "rnn": "none" if config.no_rnn else config.rnn}
-    return AdaClipOptions(dim=dim, policy_dim=policy_dim, **values)
+    values |= {"frame_agg": config.frame_agg or "mean", "rnn": "none" if config.no_rnn else config.rnn}
+    return AdaClipOptions(dim=dim, policy_dim=policy_dim, **{**values, "top_k": config.frames_chosen})
 
 
 def _gallery(config: RetrievalTrainConfig, videos: Sequence[CaptionedVideo]) -> Gallery:

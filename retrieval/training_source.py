@@ -32,13 +32,17 @@ class PairSource(Protocol):
     """Pairs numbered from 0. What a batch holds depends on its arguments and the seed alone, so that a resumed training
     goes on as if it had not stopped, and several processes draw what one would.
 
-    `clip` has the CLIP's parameters that are trained; `trained_state` names those that a checkpoint must hold.
+    `clip` has the CLIP's parameters that are trained, and `policy`, a part of it, those of a network of the selector's own;
+    `trained_state` names those that a checkpoint must hold. `expect`: which batch is next, should that be worth knowing.
     """
 
     pairs: int
     clip: torch.nn.Module | None
+    policy: torch.nn.Module | None
 
     def batch(self, places: np.ndarray, epoch: int) -> Batch: ...
+
+    def expect(self, places: np.ndarray, epoch: int) -> None: ...
 
     def similarity(self, model: AdaClip) -> tuple[np.ndarray, np.ndarray]: ...  # validation: [Q, V], and the video of each [Q]
 
@@ -69,6 +73,7 @@ class StoredPairs:
     def __init__(self, rule: CaptionRule, seed: int, device: torch.device, *, train: Gallery, train_texts: QueryFeatures,
                  validation: Gallery | None, validation_texts: QueryFeatures | None, texts_at_once: int):
         self.clip: torch.nn.Module | None = None
+        self.policy: torch.nn.Module | None = None
         self._videos = VideoTensors(train, device)
         self._texts = torch.from_numpy(train_texts.features).to(device)  # [Q, D]
         self._rows = TextRows(rule, seed, train_texts.video_of, train.available)
@@ -81,6 +86,9 @@ class StoredPairs:
         rows, videos = (torch.from_numpy(array).to(self._device) for array in self._rows.of(places, epoch))
         policy = None if self._videos.policy is None else self._videos.policy[videos]
         return Batch(self._videos.features[videos], self._videos.mask[videos], self._texts[rows], videos, policy)
+
+    def expect(self, places: np.ndarray, epoch: int) -> None:
+        """See `PairSource`."""
 
     def similarity(self, model: AdaClip) -> tuple[np.ndarray, np.ndarray]:
         """See `PairSource`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,12 @@ class TrainingVideos:
     train: tuple[CaptionedVideo, ...]
     validation: tuple[CaptionedVideo, ...]
     chosen_by: str
+
+    @property
+    def digest(self) -> str:
+        """64 hex digits of all of it, by which a training knows that it goes on with the same."""
+        listed = json.dumps([[[video.video_id, video.captions] for video in some] for some in (self.train, self.validation)])
+        return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def read_training_videos(config: RetrievalTrainConfig) -> TrainingVideos:
