@@ -31,22 +31,24 @@ def kind_of(body):
     return next(iter(schema)) if "stages" not in schema else "texts" if "Leave out texts" in text else "stages"
 
 
-def scripted(**changes):
-    """A script for the server: the usual answers, and `kind=function(body, number of this kind)` or an answer in place of them."""
-    usual = {"differences": {"differences": DIFFERENCES}, "stages": {"stages": STAGES}, "texts": {"stages": STAGES},
-             "links": {"links": [{"difference": "0", "stages": ["1"]}, {"difference": "1", "stages": ["0", "2", "0"]}]}}
-    counts, lock = dict.fromkeys(usual, 0), threading.Lock()
+class Scripted:
+    """A script for the server: the usual answers, and `kind=function(body, number of this kind)` or an answer in place of them.
+    `counts`: how often each kind was asked."""
 
-    def script(body, _):
+    def __init__(self, **changes):
+        self.answers = {
+            "differences": {"differences": DIFFERENCES}, "stages": {"stages": STAGES}, "texts": {"stages": STAGES},
+            "links": {"links": [{"difference": "0", "stages": ["1"]}, {"difference": "1", "stages": ["0", "2", "0"]}]}, **changes}
+        self.counts, self._lock = dict.fromkeys(self.answers, 0), threading.Lock()
+
+    def __call__(self, body, _):
         kind = kind_of(body)
-        with lock:
-            number, counts[kind] = counts[kind], counts[kind] + 1
-        answer = changes.get(kind, usual[kind])
+        with self._lock:
+            number = self.counts[kind]
+            self.counts[kind] += 1
+        answer = self.answers[kind]
         answer = answer(body, number) if callable(answer) else answer
         return answer if isinstance(answer, (str, tuple)) else json.dumps(answer)
-
-    script.counts = counts
-    return script
 
 
 def propose(server, pairs, *, is_open=True, cache=None, **options):
@@ -55,7 +57,7 @@ def propose(server, pairs, *, is_open=True, cache=None, **options):
 
 
 def test_an_open_proposal_is_joined_by_ids(serve):
-    server = serve(scripted())
+    server = serve(Scripted())
     (proposal,) = propose(server, pairs_of("squats")).values()
     assert isinstance(proposal, Proposal)
     assert [(one.id, one.statement, one.span, one.opposite) for one in proposal.differences] == [
@@ -69,7 +71,7 @@ def test_an_open_proposal_is_joined_by_ids(serve):
 def test_a_closed_proposal_keeps_the_annotated_ids(serve):
     annotated = (Difference("10", "arms", "the arms are higher"), Difference("2", "arms", "the arms are lower", "several"))
     answer = {"links": [{"difference": "2", "stages": ["2"]}, {"difference": "10", "stages": ["0"]}]}
-    server = serve(scripted(links=answer))
+    server = serve(Scripted(links=answer))
     (proposal,) = propose(server, pairs_of("squats", annotated=annotated), is_open=False).values()
     assert isinstance(proposal, Proposal)
     assert proposal.differences == annotated  # two of one name: ids join, names do not
@@ -78,7 +80,7 @@ def test_a_closed_proposal_keeps_the_annotated_ids(serve):
 
 
 def test_what_is_the_same_for_an_action_is_asked_once(serve):
-    script = scripted(links={"links": [{"difference": "10", "stages": ["0"]}]})
+    script = Scripted(links={"links": [{"difference": "10", "stages": ["0"]}]})
     server = serve(script)
     annotated = (Difference("10", "arms", "the arms are higher"),)
     found = propose(server, pairs_of("squats", "jumps", "squats", "squats", "jumps", annotated=annotated), is_open=False)
@@ -89,7 +91,7 @@ def test_what_is_the_same_for_an_action_is_asked_once(serve):
 
 def test_open_differences_are_asked_pair_by_pair(serve):
     """So that one bad list does not spoil an action; but two pairs with one seed are one question."""
-    script = scripted()
+    script = Scripted()
     server = serve(script)
     found = propose(server, pairs_of("squats", "squats", "squats", seeds=[5, 6, 6]))
     assert script.counts == {"differences": 2, "stages": 1, "texts": 1, "links": 1}
@@ -98,7 +100,7 @@ def test_open_differences_are_asked_pair_by_pair(serve):
 
 
 def test_a_seed_of_the_dataset_s_size_is_one_that_servers_take(serve):
-    server = serve(scripted())
+    server = serve(Scripted())
     propose(server, pairs_of("squats", seeds=[-(2**62)]))
     assert all(0 <= body["seed"] < 2**31 for body in server.requests)
 
@@ -126,8 +128,8 @@ def told(body):
     ("links", {"links": [{"difference": "0", "stages": []}, {"difference": "1", "stages": ["1"]}]}, "stages"),
 ])
 def test_a_wrong_answer_is_told_and_repaired(serve, tmp_path, kind, wrong, said):
-    usual = scripted()
-    server = serve(scripted(**{kind: lambda body, number: wrong if number == 0 else json.loads(usual(body, 0))}))
+    usual = Scripted().answers[kind]
+    server = serve(Scripted(**{kind: lambda _, number: usual if number else wrong}))
     cache = AnswerCache(tmp_path / "answers.sqlite")
     (proposal,) = propose(server, pairs_of("squats"), cache=cache).values()
     assert isinstance(proposal, Proposal)
@@ -143,7 +145,7 @@ def test_what_is_never_repaired_fails_its_pair_alone(serve):
     def differences(body, number):
         return {"differences": []} if body["seed"] else {"differences": DIFFERENCES}
 
-    server = serve(scripted(differences=differences))
+    server = serve(Scripted(differences=differences))
     found = propose(server, pairs_of("squats", "squats"))
     assert isinstance(found["p0"], Proposal)
     assert isinstance(found["p1"], str)
@@ -152,14 +154,14 @@ def test_what_is_never_repaired_fails_its_pair_alone(serve):
 
 
 def test_a_server_that_fails_fails_the_pairs_with_its_words(serve):
-    server = serve(scripted(links=(400, {}, b'{"error": {"message": "no credit"}}')))
+    server = serve(Scripted(links=(400, {}, b'{"error": {"message": "no credit"}}')))
     (reason,) = propose(server, pairs_of("squats")).values()
     assert isinstance(reason, str)
     assert "no credit" in reason
 
 
 def test_a_pair_without_annotated_differences_is_not_asked_about(serve):
-    server = serve(scripted())
+    server = serve(Scripted())
     (reason,) = propose(server, pairs_of("squats"), is_open=False).values()
     assert reason == "stage 1: the dataset has no difference for it"
     assert server.requests == []
@@ -167,7 +169,7 @@ def test_a_pair_without_annotated_differences_is_not_asked_about(serve):
 
 def test_the_estimate_is_of_all_questions_and_is_kept_to(serve, tmp_path, caplog):
     caplog.set_level("INFO", "clipreel")
-    server = serve(scripted())
+    server = serve(Scripted())
     pairs = pairs_of("squats", "squats", "jumps")
 
     def run():
@@ -196,7 +198,7 @@ def test_the_estimate_is_of_all_questions_and_is_kept_to(serve, tmp_path, caplog
 def content(serve):
     """What a run writes, as plain values."""
     return json.loads(json.dumps(proposals_record(
-        {key: one for key, one in propose(serve(scripted()), pairs_of("squats")).items() if isinstance(one, Proposal)})))
+        {key: one for key, one in propose(serve(Scripted()), pairs_of("squats")).items() if isinstance(one, Proposal)})))
 
 
 def saved(tmp_path, content):
