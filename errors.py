@@ -15,6 +15,7 @@ ClipreelError
     ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
     ├── OutputError           its features cannot be written
     ├── EmptyVideoError       no frame comes out, or none inside start..end
+    ├── ElsewhereError        another run is at it, or has just done it: no failure
     └── IndexMismatchError    the packets promised frames that decoding did not give; index again by decoding
 """
 
@@ -81,6 +82,10 @@ class OutputError(VideoError):
 
 class EmptyVideoError(VideoError):
     """No frame comes out, or none inside start..end."""
+
+
+class ElsewhereError(VideoError):
+    """Another run on this output is at the video, or has just done it."""
 
 
 class IndexMismatchError(VideoError):

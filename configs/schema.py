@@ -6,6 +6,7 @@ A key's type says how a word of the command line is read (see `values.py`); a ne
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -87,6 +88,7 @@ class ExtractConfig:
     show_pred: bool = key(False, "print each frame's probabilities over pred_texts")
     pred_texts: tuple[str, ...] | None = key(
         None, "sentences, as a […] list or a file with one a line", texts_file=True)
+    shard: str | None = key(None, "of many machines' work this one's part: 3/16 is the fourth of sixteen (0/16 to 15/16)")
     overwrite: bool = key(False, "replace features that were made with other settings, and redo those that are there")
     retry_failed: bool = key(False, "only the videos that the last run's failures.jsonl names")
     allow_truncated: bool = key(False, "keep what decodes of a video that ends early or breaks inside")
@@ -120,8 +122,20 @@ class ExtractConfig:
             raise ConfigError("pred_texts holds an empty sentence: give each text at least one word")
         if self.device is not None and self.device_ids is not None:
             raise ConfigError(f"device={self.device} and device_ids={list(self.device_ids)} say the same: give one")
+        _ = self.shard_of
         if self.video_paths and self.file_with_video_paths:
             raise ConfigError("video_paths and file_with_video_paths are both given: give one of them")
+
+
+    @property
+    def shard_of(self) -> tuple[int, int] | None:
+        """(which, of how many)."""
+        if self.shard is None:
+            return None
+        words = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.shard)
+        if not words or not int(words[1]) < int(words[2]):
+            raise ConfigError(f"shard={self.shard}: allowed is I/N with I from 0 to N-1, such as 3/16")
+        return int(words[1]), int(words[2])
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,15 @@ class _Part:
 
 class DecodePool:
     """Turns jobs into prepared units. `emit(attempt, unit, pixels)` may block, and raise to end the thread; with `offer` it
-    gets nothing: all candidate frames of a video go there at once, to be chosen from. `finished(attempt)` and
-    `failed(job, error)` each come once a job, unless an encoder still owes features."""
+    gets nothing: all candidate frames of a video go there at once, to be chosen from. `begin(job)` is asked before anything is
+    read, and may raise. `finished(attempt)` and `failed(job, error)` each come once a job, unless an encoder still owes
+    features."""
 
     def __init__(self, extractor: Extractor, options: PipelineOptions, *,
-                 emit: Callable[[Attempt, int, Any], None], offer: Callable[[Candidates], None] | None,
+                 begin: Callable[[Job], None], emit: Callable[[Attempt, int, Any], None],
+                 offer: Callable[[Candidates], None] | None,
                  finished: Callable[[Attempt], None], failed: Callable[[Job, Exception], None], stopped: threading.Event):
-        self._extractor, self._options = extractor, options
+        self._extractor, self._options, self._may_begin = extractor, options, begin
         self._emit, self._offer, self._finished, self._failed, self._stopped = emit, offer, finished, failed, stopped
         self._tasks = threading.Condition()
         self._queued: deque[_Begin | _Part] = deque()
@@ -100,6 +102,7 @@ class DecodePool:
     def _begin(self, task: _Begin) -> None:
         options, item = self._options, task.job.item
         try:
+            self._may_begin(task.job)
             reader = reader_for(item.path, options.reader, options.fps)
             index = reader.index(item.path, by_decoding=task.by_decoding)
             units = self._extractor.units(sample(index, options.request_of(item)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,12 @@ import numpy as np
 
 from .. import __version__
 from ..configs.schema import ExtractConfig
-from ..errors import ClipreelError, OutputError, UnreadableVideoError
+from ..errors import ClipreelError, ElsewhereError, OutputError, UnreadableVideoError
 from ..models.base import EncoderIdentity
 from .features import Features, Provenance, Settings, Source
 from .job import Attempt, Job
 from .keys import assign_keys, key_candidates
+from .leases import Leases
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
 from .report import Failure
@@ -37,12 +39,18 @@ class Outcome:
     skipped: dict[str, None] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     failed_numbers: set[int] = field(default_factory=set)
+    elsewhere: list[str] = field(default_factory=list)  # keys of videos that another run is at, or has just done
     held: dict[str, Features] = field(default_factory=dict)
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
     rows: int = 0
     video_seconds: float = 0.0
     finished: int = 0  # of the planned jobs that were not skipped
     _printer: InOrder = field(default_factory=InOrder)
+    _leases: Leases | None = None
+
+    def __post_init__(self):
+        if self.store is not None:
+            self._leases = Leases(self.store.folder)
 
     def plan(self, items: Sequence[VideoItem]) -> list[Job]:
         """A job an item that can be read at all; fills `skipped`. Raises StoreConflictError."""
@@ -67,6 +75,26 @@ class Outcome:
                 self._say(number, "")  # failed already, or the same video as another
         return jobs
 
+    def begin(self, job: Job) -> None:
+        """Raises ElsewhereError when another run on this output is at the video, or has just done it; OutputError."""
+        if self._leases is None or self.store is None:
+            return
+        try:
+            if not self._leases.take(_lease(job)):
+                raise ElsewhereError(f"{job.item.path}: another run is at it")
+        except OSError as error:
+            raise OutputError(f"{job.item.path}: no lease of it can be written to {self.store.folder} "
+                              f"({error.strerror or error})") from error
+        mark = None if self.config.overwrite else self.store.mark(job.key)
+        if mark is not None and mark.provenance.source.content_id == job.content_id and (
+                mark.provenance.source.damage is None or self.config.allow_truncated):
+            raise ElsewhereError(f"{job.item.path}: another run has done it")
+
+    def close(self) -> None:
+        """Give back what was begun and not ended."""
+        if self._leases is not None:
+            self._leases.close()
+
     def done(self, attempt: Attempt) -> None:
         """Raises OutputError when the features cannot be written, BrokenPipeError when nobody reads what is printed."""
         features, key = self._features(attempt), attempt.job.key
@@ -78,6 +106,7 @@ class Outcome:
                     key = self._free_key(attempt.job)
                     text = self._predict(attempt.job.number, key, features)
                     self.store.write(key, features)
+                self._give_back(attempt.job)
         except OSError as error:
             folder = self.store.folder if self.store is not None else ""
             raise OutputError(f"{attempt.job.item.path}: its features cannot be written to {folder} "
@@ -94,7 +123,12 @@ class Outcome:
 
     def failed(self, job: Job, error: Exception) -> None:
         self.finished += 1
-        self._fail(job.number, job.item, job.key, error)
+        if isinstance(error, ElsewhereError):
+            self.elsewhere.append(job.key)
+            self._say(job.number, "")
+        else:
+            self._fail(job.number, job.item, job.key, error)
+        self._give_back(job)
 
     def show_stored(self, job: Job) -> None:
         """A skipped video's probabilities, from its stored features."""
@@ -107,6 +141,10 @@ class Outcome:
                 self._fail(job.number, job.item, job.key, error)
                 return
         self._say(job.number, text)
+
+    def _give_back(self, job: Job) -> None:
+        if self._leases is not None:
+            self._leases.give_back(_lease(job))
 
     def _free_key(self, job: Job) -> str:
         """The job's key, or a longer one where another video's features have come to stand there meanwhile."""
@@ -165,3 +203,7 @@ class Outcome:
         provenance = Provenance(source, self._settings(item), __version__, item.metadata)
         return Features(values.astype(self.config.dtype), units.timestamps_ms,
                         float(index.fps) if index.fps is not None else float("nan"), provenance, units.intervals_ms)
+
+
+def _lease(job: Job) -> str:
+    return hashlib.sha256(f"{job.key}/{job.content_id}".encode(errors="surrogateescape")).hexdigest()[:32]

@@ -32,8 +32,10 @@ log = logging.getLogger("clipreel")
 
 
 class Outcome(Protocol):
-    """What becomes of videos; called from one thread at a time. `done` may raise ClipreelError: the video has failed
-    then."""
+    """What becomes of videos. `begin` comes from any thread, and may raise; the others from one at a time. `done` may raise
+    ClipreelError: the video has failed then."""
+
+    def begin(self, job: Job) -> None: ...
 
     def done(self, attempt: Attempt) -> None: ...
 
@@ -76,7 +78,7 @@ class Pipeline:
         self._pixels: queue.Queue[_Pixels | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
         self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
         self._pool = DecodePool(
-            extractors[0], options, stopped=self._stop,
+            extractors[0], options, stopped=self._stop, begin=outcome.begin,
             emit=lambda attempt, unit, pixels: self._put(self._pixels, (attempt, unit, pixels)),
             offer=(lambda candidates: self._put(self._pixels, candidates)) if isinstance(first, ChoosingExtractor) else None,
             finished=lambda attempt: self._put(self._finished, (attempt, None)),

@@ -76,6 +76,7 @@ class Report:
     wall_seconds: float = 0.0
     batch_sizes: dict[str, list[int]] = field(default_factory=dict)  # device worker -> frames of each forward pass
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    elsewhere: list[str] = field(default_factory=list)  # keys of videos that another run is at, or has just done
     selection: SelectionUse | None = None  # where select= chose frames before the encoder
 
     @property
@@ -83,7 +84,8 @@ class Report:
         return 1 if self.failed else 0
 
     def __str__(self) -> str:
-        lines = [f"done {len(self.done)}, skipped {len(self.skipped)}, failed {len(self.failed)} "
+        elsewhere = f", left to another run {len(self.elsewhere)}" if self.elsewhere else ""
+        lines = [f"done {len(self.done)}, skipped {len(self.skipped)}, failed {len(self.failed)}{elsewhere} "
                  f"({self.frames} frames in {self.wall_seconds:.1f} s; decode {self.decode_seconds:.1f} s, "
                  f"encode {self.encode_seconds:.1f} s, write {self.write_seconds:.1f} s)"]
         if self.selection is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +16,7 @@ from ..models.registry import identify, load_encoder
 from .choosing import choosing_extractor, read_selection, use_of
 from .devices import resolve_devices
 from .extractor import Extractor
-from .failures import NAME as FAILURES_NAME
-from .failures import item_of, read_failures, write_failures
+from .failures import failures_file, item_of, read_failures, write_failures
 from .features import Features
 from .options import PipelineOptions
 from .outcome import Outcome
@@ -71,26 +71,35 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
         untried = []
     finally:
         progress.close()
+        outcome.close()
         settled = {*outcome.completed.values(), *outcome.failed_numbers}
         left = [Failure(os.path.abspath(job.item.path), job.key, "Interrupted", "not tried again before the run ended",
                         job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata)
                 for job in untried if job.number not in settled]
-        listed, root = [*outcome.failures, *left], _output_root(config)
+        listed, file = [*outcome.failures, *left], failures_file(_output_root(config), config.shard_of)
         # A run that only prints makes no file but to say what failed, or that nothing does any more.
-        if store is not None or (not quiet and (listed or (root / FAILURES_NAME).is_file())):
-            write_failures(root, listed)
+        if store is not None or (not quiet and (listed or file.is_file())):
+            write_failures(file, listed)
     features = _Stored(store, [*outcome.completed, *outcome.skipped]) if store is not None else outcome.held
     return Report(sorted(outcome.completed, key=outcome.completed.__getitem__), list(outcome.skipped), outcome.failures,
                   features, frames=outcome.rows, video_seconds=outcome.video_seconds,
                   decode_seconds=tally.decode_seconds, encode_seconds=tally.encode_seconds,
                   write_seconds=tally.write_seconds, wall_seconds=time.monotonic() - began,
                   batch_sizes=tally.batch_sizes, probabilities=outcome.probabilities,
-                  selection=use_of(extractors))
+                  selection=use_of(extractors), elsewhere=outcome.elsewhere)
 
 
 def videos_of(config: ExtractConfig) -> list[VideoItem]:
-    """The videos the config names. Raises InputError when there is none."""
-    failed = read_failures(_output_root(config)) if config.retry_failed else None
+    """The videos the config names, of them this shard's. Raises InputError when it names none."""
+    items, shard = _videos_named(config), config.shard_of
+    if shard is None:
+        return items
+    # By name, so that videos of one name, which share out the keys between them, are one machine's.
+    return [item for item in items if zlib.crc32(os.fsencode(item.name)) % shard[1] == shard[0]]
+
+
+def _videos_named(config: ExtractConfig) -> list[VideoItem]:
+    failed = read_failures(failures_file(_output_root(config), config.shard_of)) if config.retry_failed else None
     if config.file_with_video_paths:
         items = read_list(config.file_with_video_paths)
     elif failed is not None and not config.video_paths:

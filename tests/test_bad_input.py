@@ -104,7 +104,7 @@ def test_full_disk_fails_videos_and_leaves_nothing_half(on_extraction, sample_vi
 
     from clipreel.extract.store import files
 
-    flush, calls = files._flush, []
+    flush, calls = files.flush, []
     limit = 3 if on_extraction == "save_hdf5" else 9  # a file takes two, a video one file or four
 
     def full(path):
@@ -115,7 +115,7 @@ def test_full_disk_fails_videos_and_leaves_nothing_half(on_extraction, sample_vi
 
     argv = ["model_name=tiny", "extraction_fps=1", f"video_paths=[{', '.join(map(str, sample_videos))}]",
             f"on_extraction={on_extraction}", f"output_path={tmp_path}"]
-    monkeypatch.setattr(files, "_flush", full)
+    monkeypatch.setattr(files, "flush", full)
     code = cli.main(argv)
     assert code == 1
     err = capsys.readouterr().err

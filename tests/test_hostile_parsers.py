@@ -44,7 +44,7 @@ PARSERS = {
                lambda path: load_config(ExtractConfig, {"config": str(path)})),
     "list": ("videos.txt", "# comment\na.mp4\n\nfolder/b.mkv\n'quoted'.mp4\n", lambda path: read_list(str(path))),
     "csv": ("videos.csv", "path,id,start,end,label\na.mp4,x,0.5,2,cat\n\"b,c.mp4\",y,,,\n", lambda path: read_list(str(path))),
-    "failures": ("failures.jsonl", FAILURE, lambda path: read_failures(path.parent)),
+    "failures": ("failures.jsonl", FAILURE, read_failures),
     "subtitles": ("a.srt", "1\n00:00:01,000 --> 00:00:02,500\nhello <i>there</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nb\n",
                   read_subtitles),
     "subtitles json": ("a.json", {"frames": [{"subtitle": "hello", "n": 1}, {"subtitle": None}]}, read_subtitles),

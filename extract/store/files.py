@@ -59,7 +59,8 @@ def remove_stale(folder: Path) -> None:
     """Remove temporary files and folders that runs on this machine left behind when they were killed."""
     for path in folder.glob(f".*{_SUFFIX}"):
         host, _, process = path.name.removesuffix(_SUFFIX)[18:].rpartition(".")  # behind the digest and its dots
-        if host != socket.gethostname() or _is_alive(process.partition("-")[0]):
+        number = process.partition("-")[0]
+        if host != socket.gethostname() or not number.isdigit() or is_alive(int(number)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # another run may be at it too
@@ -97,12 +98,11 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def _is_alive(process: str) -> bool:
-    if not process.isdigit():
-        return True
+def is_alive(process: int) -> bool:
+    """Whether there is such a process on this machine."""
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -22,6 +22,9 @@ class Collect:
     def __init__(self):
         self.rows, self.errors = {}, {}
 
+    def begin(self, job):
+        pass
+
     def done(self, attempt):
         self.rows[attempt.job.key] = attempt.rows()
 

@@ -1,0 +1,106 @@
+"""Who is at which video: runs that share an output folder, on one machine or on many, never do a video twice at once.
+
+A lease is a small file in `.leases` beside the features, made by whoever comes first. While its run lives, it is touched every
+now and then; one that was not touched for long, or whose process on this machine is gone, may be taken over. Ages are compared
+with a file that was just touched in the same folder, so that it is the file server's clock alone that counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from .store.files import is_alive
+
+FOLDER = ".leases"
+SECONDS = 300.0  # without a touch: a machine that died, or a network that was cut for so long
+_NUMBERS = itertools.count()
+
+
+class Leases:
+    """The leases of one run in one folder. Threads share it; `close` gives all of them back."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / FOLDER
+        self._held: set[str] = set()
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def take(self, name: str) -> bool:
+        """Whether `name` is this run's; False: another run that lives is at it. Raises OSError."""
+        with self._lock:
+            if name in self._held:
+                return True
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / name
+        while not self._make(path):
+            if not self._is_left(path):
+                return False
+            # Of several that find it left, one moves it away.
+            aside = self._folder / f".{name}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+            with suppress(FileNotFoundError):
+                os.rename(path, aside)
+                aside.unlink()
+        with self._lock:
+            self._held.add(name)
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, daemon=True)
+                self._keeper.start()
+        return True
+
+    def give_back(self, name: str) -> None:
+        with self._lock:
+            if name not in self._held:
+                return
+            self._held.discard(name)
+        (self._folder / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._keeper is not None:
+            self._keeper.join()
+        for name in list(self._held):
+            with suppress(OSError):
+                self.give_back(name)
+        with suppress(OSError):  # others are at work, or there never was one
+            self._folder.rmdir()
+
+    def _make(self, path: Path) -> bool:
+        """The file with its content appears at once: linked, not opened and then written."""
+        own = self._folder / f".{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        own.write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        try:
+            os.link(own, path)
+        except FileExistsError:
+            return False
+        finally:
+            own.unlink(missing_ok=True)
+        return True
+
+    def _is_left(self, path: Path) -> bool:
+        probe = self._folder / f".{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        probe.touch()
+        try:
+            age = probe.stat().st_mtime - path.stat().st_mtime
+            owner = json.loads(path.read_text())
+        except FileNotFoundError:
+            return True  # given back meanwhile
+        except ValueError as error:
+            raise OSError(errno.EIO, f"{path} is no lease ({error}); remove it") from error
+        finally:
+            probe.unlink(missing_ok=True)
+        return age > SECONDS or (owner["host"] == socket.gethostname() and not is_alive(owner["process"]))
+
+    def _keep(self) -> None:
+        while not self._closed.wait(SECONDS / 10):
+            with self._lock:
+                held = list(self._held)
+            for name in held:
+                with suppress(OSError):
+                    os.utime(self._folder / name)
