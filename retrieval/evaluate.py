@@ -23,7 +23,7 @@ from .annotations import CaptionedVideo, CaptionRule, read_annotations
 from .baselines import MOST_VIDEOS, best_positions
 from .evaluation_files import captions_file, training_file
 from .frame_folders import encode_folders
-from .gallery import Gallery, load_gallery
+from .gallery import Gallery, chosen_before, load_gallery
 from .metrics import RetrievalMetrics, retrieval_metrics
 from .queries import QueryFeatures, query_features
 from .rivals import Line, Model, Operations, operations, rivals
@@ -167,7 +167,8 @@ def _check(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None, galle
     if gallery.encoder != checkpoint.encoder:
         raise ConfigError(f"the features were made by {gallery.encoder}, and the checkpoint {config.checkpoint} knows those of "
                           f"{checkpoint.encoder}: give features= of that model")
-    if checkpoint.policy != gallery.policy_encoder:
+    assert config.checkpoint is not None
+    if not chosen_before(gallery.selected_by, checkpoint, config.checkpoint) and checkpoint.policy != gallery.policy_encoder:
         wanted = "none" if checkpoint.policy is None else f"those of {checkpoint.policy}"
         raise ConfigError(f"policy_features={config.policy_features}: the checkpoint's selector (policy_backbone="
                           f"{checkpoint.options.policy_backbone}) needs {wanted}")

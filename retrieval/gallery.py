@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import StoredDataError
+from ..errors import ConfigError, StoredDataError
 from ..extract.sampling import thinned
 from ..extract.store.find import StoredVideo
 from ..extract.stored import stored_of_one_model
 from ..models.base import EncoderIdentity
 from .policy_rows import policy_rows
+
+if TYPE_CHECKING:
+    from ..models.adaclip.checkpoint import Checkpoint
 
 log = logging.getLogger("clipreel")
 ID_COLUMN = "video_id"  # the column of the list of videos, and so the metadata, that says whose features they are
@@ -33,6 +37,7 @@ class Gallery:
     encoder: EncoderIdentity
     policy: np.ndarray | None = None  # float32 [V, N, d], what a selector with features of its own sees
     policy_encoder: EncoderIdentity | None = None
+    selected_by: str | None = None  # the fingerprint of the checkpoint that chose the frames before they were encoded
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -86,7 +91,7 @@ def load_gallery(
                 raise StoredDataError(f"policy_features={policy_features}: holds none of {video_id!r}, whose features are there: "
                                       "extract both from the same videos")
             policy[place, :len(rows)] = policy_rows(stored, policies[video_id].read(False), rows)
-    return Gallery(wanted, features, mask, times, missing, encoder, policy, policy_encoder)
+    return Gallery(wanted, features, mask, times, missing, encoder, policy, policy_encoder, _selection(features_path, found))
 
 
 def stored_by_id(key: str, path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
@@ -104,6 +109,25 @@ def stored_by_id(key: str, path: str | os.PathLike[str], wanted: set[str] | None
                               f"asked for ({_some(sorted(wanted))}); features are known by the video's file name, or by the column "
                               f"`{ID_COLUMN}` of file_with_video_paths=, as `retrieval prepare` writes it")
     return {video_id: video for video_id, video in found.items() if wanted is None or video_id in wanted}, encoder
+
+
+def chosen_before(selected_by: str | None, checkpoint: Checkpoint, name: str) -> bool:
+    """Whether stored frames are those that this checkpoint chose before they were encoded (`select=`). Raises ConfigError where
+    another one chose them."""
+    if selected_by is not None and selected_by != checkpoint.fingerprint:
+        raise ConfigError(f"checkpoint={name}: the features are of frames that another checkpoint chose before they were encoded "
+                          f"(select: {selected_by[:12]}…, this one is {checkpoint.fingerprint[:12]}…): give that one, or features "
+                          "of every frame")
+    return selected_by is not None
+
+
+def _selection(path: str | os.PathLike[str], videos: Mapping[str, StoredVideo]) -> str | None:
+    """Raises StoredDataError where the videos' frames were not chosen alike."""
+    selections = {video.mark.provenance.settings.select for video in videos.values() if video.mark is not None}
+    if len(selections) > 1:
+        raise StoredDataError(f"features={path}: of some videos the frames were chosen by another select= than of others, or by "
+                              "none; name a folder of one kind")
+    return next(iter(selections), None)
 
 
 def _rows(video: StoredVideo) -> int:

@@ -67,7 +67,7 @@ class AdaClip(nn.Module):
 
     def choose(self, features: torch.Tensor, mask: torch.Tensor, policy: torch.Tensor | None = None) -> ChosenFrames:
         """For evaluation: the k frames of the highest scores; uniform ones where there is no selector."""
-        logits = None if self.selector is None else self.scores(features, mask, policy)
+        logits = self.scores(features, mask, policy) if self._has_to_choose(mask, policy) else None
         k = self.options.top_k
         indices = uniform(k, mask) if logits is None else top_k(logits, k, mask)
         there, places = indices != NO_FRAME, indices.clamp(min=0)
@@ -77,9 +77,17 @@ class AdaClip(nn.Module):
 
     def select(self, features: torch.Tensor, mask: torch.Tensor, policy: torch.Tensor | None = None) -> torch.Tensor:
         """Which frames stand for each video: int64 [B, k] in time order, -1 (last) where it has fewer than k."""
-        if self.selector is None:
+        if not self._has_to_choose(mask, policy):
             return uniform(self.options.top_k, mask)
         return top_k(self.scores(features, mask, policy), self.options.top_k, mask)
+
+    def _has_to_choose(self, mask: torch.Tensor, policy: torch.Tensor | None) -> bool:
+        """Not where there is no selector; nor where a selector with eyes of its own has chosen already, before the frames were
+        encoded: then no video has more than k, and nothing is there to look at."""
+        if self.selector is None:
+            return False
+        chosen_before = policy is None and self.options.policy_dim is not None and not self.options.reuse_scores
+        return not (chosen_before and int(mask.sum(dim=-1).max()) <= self.options.top_k)
 
     def aggregate(self, chosen: ChosenFrames) -> torch.Tensor:
         """Unit vectors [B, D]; zero where a video has no frame. Raises ValueError for frame_agg=qscore."""
