@@ -22,7 +22,7 @@ from .gallery import stored_by_id
 from .index import VectorIndex
 from .index_files import MANIFEST, Approximate, IndexedVideo, Manifest, NewVideos, read_manifest
 from .index_update import Change, refuse_other_vectors, update_index
-from .video_vectors import LearnedVectors, MeanVectors, VideoVectors, place_of
+from .video_vectors import FeaturesIdentity, LearnedVectors, MeanVectors, VideoVectors, place_of
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
         return _run(folder, change, began)
     root = Path(config.features).expanduser()
     stored, encoder = stored_by_id("features", config.features, None)
+    features = FeaturesIdentity.of(config.features, stored, encoder)
     checkpoint = None
     if config.checkpoint is not None:
         device = resolve_devices(None, config.device)[0]
         checkpoint = load_checkpoint(Path(config.checkpoint).expanduser(), device)
-        maker: VideoVectors = LearnedVectors(encoder, checkpoint, config.checkpoint, config.policy_features, set(stored), device)
+        maker: VideoVectors = LearnedVectors(features, checkpoint, config.checkpoint, config.policy_features, set(stored), device)
     else:
-        maker = MeanVectors(encoder, config.selection or "all", config.top_k)
+        maker = MeanVectors(features, config.selection or "all", config.top_k)
     first = next(iter(stored.values())).mark
     assert first is not None  # stored_by_id reads what has none, which raises
     empty = Manifest(maker.identity, first.shape[1], config.dtype, config.structure, (os.path.abspath(root),))

@@ -34,6 +34,7 @@ class IndexIdentity:
     selection: str  # learned, all, uniform or kmedoids
     k: int | None = None
     checkpoint: str | None = None  # the fingerprint of the model that chose and aggregated
+    selected_by: str | None = None  # of the one that chose frames before they were encoded (`select=` of the extraction)
 
     def differences(self, other: IndexIdentity) -> list[str]:
         """In words, what makes their vectors incomparable."""

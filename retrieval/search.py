@@ -77,6 +77,8 @@ class Searcher:
     def search(self, texts: Sequence[str]) -> SearchRun:
         """The best videos for each text. Raises UsageError."""
         config, began = self.config, time.perf_counter()
+        if not texts or not all(text.strip() for text in texts):
+            raise ConfigError(f"query={list(texts)}: allowed is a text, or several, and none empty")
         top = config.top if config.top is not None else min(_DEFAULT_TOP, len(self.index)) or _DEFAULT_TOP
         first = top if config.rerank == "none" else max(top, min(config.rerank_top, len(self.index)))
         # an empty index, and a top that cannot be, are said before a model is loaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,23 @@ from .policy_rows import policy_rows
 TOP_K = 12
 
 
+@dataclass(frozen=True)
+class FeaturesIdentity:
+    """Which model made stored features, and the checkpoint that chose their frames beforehand, if one did."""
+
+    encoder: EncoderIdentity
+    selected_by: str | None
+
+    @classmethod
+    def of(cls, name: str, videos: Mapping[str, StoredVideo], encoder: EncoderIdentity) -> FeaturesIdentity:
+        """Raises StoredDataError where frames were chosen in different ways."""
+        ways = {video.mark.provenance.settings.select for video in videos.values() if video.mark is not None}
+        if len(ways) > 1:
+            raise StoredDataError(f"features={name}: of some videos the frames were chosen before encoding (select=), of others "
+                                  "not, or by another checkpoint: name a folder of one kind")
+        return cls(encoder, next(iter(ways)))
+
+
 class VideoVectors(Protocol):
     """Makes vectors. `of`: float32 [B, D], unit rows, of B videos by id. Raises StoredDataError for features that do not go
     with it."""
@@ -34,9 +52,9 @@ class VideoVectors(Protocol):
 class MeanVectors:
     """The mean direction of some of a video's frames."""
 
-    def __init__(self, encoder: EncoderIdentity, selection: str, top_k: int | None):
+    def __init__(self, features: FeaturesIdentity, selection: str, top_k: int | None):
         k = None if selection == "all" else top_k or TOP_K
-        self.identity = IndexIdentity(encoder, selection, k)
+        self.identity = IndexIdentity(features.encoder, selection, k, None, features.selected_by)
         self._choose = _SELECTIONS[selection]
 
     def of(self, videos: Mapping[str, Features]) -> np.ndarray:
@@ -47,21 +65,18 @@ class MeanVectors:
 class LearnedVectors:
     """What a trained model makes of a video's frames, thinned to as many as it knows."""
 
-    def __init__(self, encoder: EncoderIdentity, checkpoint: Checkpoint, name: str, policy_features: str | None,
+    def __init__(self, features: FeaturesIdentity, checkpoint: Checkpoint, name: str, policy_features: str | None,
                  wanted: set[str], device: str):
-        if checkpoint.options.query_dependent:
-            raise ConfigError(f"checkpoint={name}: its frame_agg=qscore weighs frames anew for every query, so a video has no "
-                              "vector of its own; index with another, and search with rerank=qscore")
-        if checkpoint.encoder != encoder:
-            raise ConfigError(f"checkpoint={name} knows features of {checkpoint.encoder}, and these are of {encoder}: give the "
-                              "features that it was trained on")
-        self.identity = IndexIdentity(encoder, "adaclip", checkpoint.options.top_k, checkpoint.fingerprint)
+        _refuse_strangers(features, checkpoint, name)
+        self.identity = IndexIdentity(features.encoder, "adaclip", checkpoint.options.top_k, checkpoint.fingerprint,
+                                      features.selected_by)
         self._model, self._num_frm, self._device = checkpoint.model.to(device), checkpoint.options.num_frm, device
         self._policies: Mapping[str, StoredVideo] | None = None
-        if (policy_features is not None) != (checkpoint.policy is not None):
-            raise ConfigError(f"checkpoint={name}: its selector looks at "
-                              + ("the features themselves: leave policy_features= out" if checkpoint.policy is None else
-                                 f"features of {checkpoint.policy.model_name}: give policy_features="))
+        eyes = checkpoint.policy if features.selected_by is None else None  # chosen already, there is nothing to look at
+        if (policy_features is not None) != (eyes is not None):
+            sees = "the features themselves: leave policy_features= out" if eyes is None else (
+                f"features of {eyes.model_name}: give policy_features=")
+            raise ConfigError(f"checkpoint={name}: its selector looks at {sees}")
         if policy_features is not None:
             self._policies, identity = stored_by_id("policy_features", policy_features, wanted)
             if identity != checkpoint.policy:
@@ -89,6 +104,18 @@ class LearnedVectors:
             raise StoredDataError(f"policy_features: hold none of {video_id!r}, whose features are there: extract both from the "
                                   "same videos")
         return policy_rows(features, self._policies[video_id].read(False), rows)
+
+
+def _refuse_strangers(features: FeaturesIdentity, checkpoint: Checkpoint, name: str) -> None:
+    if checkpoint.options.query_dependent:
+        raise ConfigError(f"checkpoint={name}: its frame_agg=qscore weighs frames anew for every query, so a video has no vector of "
+                          "its own; index with another, and search with rerank=qscore")
+    if checkpoint.encoder != features.encoder:
+        raise ConfigError(f"checkpoint={name} knows features of {checkpoint.encoder}, and these are of {features.encoder}: give the "
+                          "features that it was trained on")
+    if features.selected_by not in (None, checkpoint.fingerprint):
+        raise ConfigError(f"checkpoint={name}: the frames of these features were chosen by another one before they were encoded; "
+                          "give that one, or features of all frames")
 
 
 def place_of(video_id: str, video: StoredVideo, folder: Path) -> IndexedVideo:
