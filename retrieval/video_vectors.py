@@ -108,11 +108,11 @@ class LearnedVectors:
 
 def _refuse_strangers(features: FeaturesIdentity, checkpoint: Checkpoint, name: str) -> None:
     if checkpoint.options.query_dependent:
-        raise ConfigError(f"checkpoint={name}: its frame_agg=qscore weighs frames anew for every query, so a video has no vector of "
-                          "its own; index with another, and search with rerank=qscore")
+        raise ConfigError(f"checkpoint={name}: its frame_agg=qscore weighs frames anew for every query, so a video has no vector "
+                          "of its own; index with another, and search with rerank=qscore")
     if checkpoint.encoder != features.encoder:
-        raise ConfigError(f"checkpoint={name} knows features of {checkpoint.encoder}, and these are of {features.encoder}: give the "
-                          "features that it was trained on")
+        raise ConfigError(f"checkpoint={name} knows features of {checkpoint.encoder}, and these are of {features.encoder}: give "
+                          "the features that it was trained on")
     if features.selected_by not in (None, checkpoint.fingerprint):
         raise ConfigError(f"checkpoint={name}: the frames of these features were chosen by another one before they were encoded; "
                           "give that one, or features of all frames")
