@@ -1,0 +1,135 @@
+// One video on screen. It tells which frame is really shown, and of many seeks in a row only the last one counts.
+import { placeAt } from "./time.js";
+
+/**
+ * Events: `frame` {time}: the presented frame's own time in seconds · `seeking` {time}: where a seek is going ·
+ * `state`: playing, paused, ended, loaded · `trouble` {code}: the browser cannot play it.
+ */
+export class Player extends EventTarget {
+  constructor(video) {
+    super();
+    this.video = video;
+    this.frameTimes = null; // seconds of every frame, increasing, or null until known
+    this.shown = 0; // the presented frame's time in seconds
+    this.wanted = null; // where the running or waiting seek goes
+    this.loop = null; // [start, end] played again and again, or once
+    for (const type of ["play", "pause", "ended", "loadedmetadata", "ratechange", "volumechange", "emptied"]) {
+      video.addEventListener(type, () => this.tell("state"));
+    }
+    video.addEventListener("seeked", () => this.#settled());
+    video.addEventListener("error", () => this.tell("trouble", { code: video.error?.code ?? 0 }));
+    this.#follow();
+  }
+
+  tell(type, detail = {}) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+
+  /** Shows another file, from `seconds` on. */
+  load(url, seconds = 0) {
+    this.frameTimes = null;
+    this.wanted = null;
+    this.loop = null;
+    this.shown = seconds;
+    this.video.src = url;
+    this.video.addEventListener("loadedmetadata", () => this.seek(seconds), { once: true });
+  }
+
+  unload() {
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+
+  get duration() { return Number.isFinite(this.video.duration) ? this.video.duration : 0; }
+  get playing() { return !this.video.paused && !this.video.ended; }
+
+  /** The number of the frame on screen at `seconds`, counted from 0, by the frames' own times; null until they are known. */
+  frameAt(seconds) {
+    return this.frameTimes?.length ? placeAt(this.frameTimes, seconds + 1e-6) : null;
+  }
+
+  /** The number of the frame presented now. Browsers round times a little: the nearest frame's. */
+  get frameNumber() {
+    const times = this.frameTimes;
+    if (!times?.length) return null;
+    const place = placeAt(times, this.shown);
+    return place + 1 < times.length && times[place + 1] - this.shown < this.shown - times[place] ? place + 1 : place;
+  }
+
+  /** Shows the frame that is on screen at `seconds`. */
+  seek(seconds) {
+    const end = this.frameTimes?.at(-1) ?? this.duration;
+    this.wanted = Math.min(Math.max(0, seconds), end || seconds);
+    this.tell("seeking", { time: this.wanted });
+    if (!this.video.seeking && this.video.readyState > 0) this.#go();
+  }
+
+  /** Shows frame `number`. Into its middle: a frame's exact time may land on its neighbour. */
+  seekFrame(number) {
+    const times = this.frameTimes;
+    if (!times?.length) return;
+    this.seek(times[Math.min(Math.max(0, number), times.length - 1)]);
+  }
+
+  step(frames) {
+    this.pause();
+    const target = this.wanted === null ? null : this.frameAt(this.wanted);
+    const from = target ?? this.frameNumber;
+    if (from === null) this.seek(this.shown + frames / 25);
+    else this.seekFrame(from + frames);
+  }
+
+  async play() {
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (error.name !== "AbortError") this.tell("trouble", { code: error.name });
+    }
+  }
+
+  pause() { this.video.pause(); }
+  toggle() { return this.playing ? this.pause() : this.play(); }
+
+  /** Plays [start, end] once, or round and round. */
+  playSpan(start, end, { again = false } = {}) {
+    this.loop = { start, end, again };
+    this.seek(start);
+    return this.play();
+  }
+
+  #go() {
+    this.going = this.wanted;
+    const frame = this.frameAt(this.wanted);
+    let target = this.wanted;
+    if (frame !== null) {
+      const next = this.frameTimes[frame + 1] ?? Math.max(this.duration, this.frameTimes[frame]);
+      target = this.frameTimes[frame] + (next - this.frameTimes[frame]) / 2;
+    }
+    this.video.currentTime = Math.min(target, this.duration || target);
+  }
+
+  #settled() {
+    if (this.wanted !== null && this.wanted !== this.going) return this.#go();
+    this.wanted = null;
+    this.tell("settled");
+  }
+
+  #follow() {
+    const presented = (time) => {
+      this.shown = time;
+      this.tell("frame", { time });
+      const loop = this.loop;
+      if (!loop || this.wanted !== null) return;
+      if (time < loop.start - 0.1 || time > loop.end + 1) this.loop = null;
+      else if (time >= loop.end) {
+        if (loop.again) this.seek(loop.start);
+        else { this.loop = null; this.pause(); }
+      }
+    };
+    if (this.video.requestVideoFrameCallback) {
+      const next = (_, frame) => { presented(frame.mediaTime); this.video.requestVideoFrameCallback(next); };
+      this.video.requestVideoFrameCallback(next);
+    } else {
+      const next = () => { if (this.video.currentTime !== this.shown) presented(this.video.currentTime); requestAnimationFrame(next); };
+      requestAnimationFrame(next);
+    }
+  }
+}

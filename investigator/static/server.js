@@ -1,0 +1,78 @@
+// Asking the server. Commands go over HTTP; what happens by itself comes over the socket (live.js).
+
+/** What the server refused or could not do: a sentence, and what to do about it. `code` "unreachable": no answer at all. */
+export class ServerError extends Error {
+  constructor({ code = "internal", message = "The server answered with an error.", do: advice = "" }, status = 0) {
+    super(message);
+    this.code = code;
+    this.advice = advice;
+    this.status = status;
+  }
+}
+
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerError({ code: "unreachable", message: "The server does not answer.", do: "See whether it still runs; what you typed is kept." });
+  }
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  throw new ServerError(typeof body.error === "object" ? body.error : { message: body.error ?? `The server answered ${answer.status}.` }, answer.status);
+}
+
+export async function get(path, options) {
+  return (await ask(path, options)).json();
+}
+
+function send(path, body, options = {}) {
+  return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...options });
+}
+
+export async function post(path, body = {}, options = {}) {
+  return (await send(path, body, options)).json();
+}
+
+/** Uploads a picture as a query. */
+export async function postPicture(file) {
+  return (await ask("api/queries/image", { method: "POST", headers: { "Content-Type": file.type }, body: file })).json();
+}
+
+/** Asks for a file and gives it to the person. */
+export async function download(path, body, name) {
+  const answer = await send(path, body);
+  const given = /filename="?([^";]+)/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1];
+  const address = URL.createObjectURL(await answer.blob());
+  const link = Object.assign(document.createElement("a"), { href: address, download: given ?? name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/** The times of all frames in seconds, or null where the file does not tell. */
+export async function frameTimes(video) {
+  try {
+    const body = await (await ask(`api/videos/${video}/frame_times`)).arrayBuffer();
+    return new Float64Array(body).map((milliseconds) => milliseconds / 1000);
+  } catch (error) {
+    if (error.code === "unreachable") throw error;
+    return null;
+  }
+}
+
+/**
+ * Curves of a video: {header, times (seconds, float64 [rows]), scores (query id -> float32 [rows])}.
+ * The body is: uint32 length of the header, the header as JSON, times in ms, scores in the header's order.
+ */
+export async function curves(video, queries, scale, options) {
+  const body = await (await ask(`api/videos/${video}/curves?q=${queries.join(",")}&scale=${scale}`, options)).arrayBuffer();
+  const length = new DataView(body).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(body, 4, length)));
+  const times = new Float64Array(body, 4 + length, header.rows).map((milliseconds) => milliseconds / 1000);
+  const scores = new Map(header.queries.map((query, place) => (
+    [query.id, new Float32Array(body, 4 + length + 8 * header.rows + 4 * header.rows * place, header.rows)])));
+  return { header, times, scores };
+}
