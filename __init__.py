@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["FeatureDataset", "answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences",
-           "extract_features", "extract_frames", "frames_at", "index_videos", "load_encoder", "load_features", "open_search",
-           "search_videos", "serve_encoder", "train_retrieval"]
+           "evaluate_retrieval", "extract_features", "extract_frames", "frames_at", "index_videos", "load_encoder", "load_features",
+           "open_search", "prepare_annotations", "search_videos", "serve_encoder", "train_retrieval"]
 
 if TYPE_CHECKING:
     from .differencing.api import compare_videos, evaluate_differences
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
     from .models.registry import load_encoder
-    from .retrieval.api import index_videos, open_search, search_videos, train_retrieval
+    from .retrieval.api import (
+        evaluate_retrieval,
+        index_videos,
+        open_search,
+        prepare_annotations,
+        search_videos,
+        train_retrieval,
+    )
     from .serving.api import serve_encoder
     from .videoqa.api import answer_questions, evaluate_answers
 
@@ -27,6 +34,7 @@ _HOMES = {
     "encode_texts": "extract.api",
     "evaluate_answers": "videoqa.api",
     "evaluate_differences": "differencing.api",
+    "evaluate_retrieval": "retrieval.api",
     "extract_features": "extract.api",
     "extract_frames": "extract.api",
     "frames_at": "extract.decode.at",
@@ -34,6 +42,7 @@ _HOMES = {
     "load_encoder": "models.registry",
     "load_features": "extract.store.load",
     "open_search": "retrieval.api",
+    "prepare_annotations": "retrieval.api",
     "search_videos": "retrieval.api",
     "serve_encoder": "serving.api",
     "train_retrieval": "retrieval.api",

@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..configs.load import load_config
+from ..configs.load import file_value, load_config
 from ..configs.presets import preset_files
+from ..configs.retrieval_evaluate_schema import RetrievalEvaluateConfig, RetrievalPrepareConfig
 from ..configs.retrieval_search_schema import RetrievalIndexConfig, RetrievalSearchConfig
 from ..configs.retrieval_train_schema import RetrievalTrainConfig
 from ..errors import ConfigError
@@ -15,6 +16,8 @@ from ..models.base import Encoder
 
 if TYPE_CHECKING:
     from .build_index import IndexRun
+    from .evaluate import RetrievalEvaluation
+    from .prepare import Prepared
     from .search import Searcher, SearchRun
     from .train import TrainingRun
 
@@ -68,3 +71,29 @@ def open_search(index: str | os.PathLike[str], *, encoder: Encoder | None = None
     from .search import Searcher
 
     return Searcher(load_config(RetrievalSearchConfig, {**keys, "index": index}), encoder)
+
+
+def evaluate_retrieval(*, encoder: Encoder | None = None, **keys: Any) -> RetrievalEvaluation:
+    """What `python main.py retrieval evaluate` does, from Python, with its keys: checkpoint=… or no_policy=True, annotations=…,
+    features=…. Prints nothing.
+
+    Args:
+        encoder: the loaded model that made the features (or is to make them, of frames_dir), to encode texts with.
+
+    Raises: UsageError before anything is measured.
+    """
+    from .evaluate import run
+
+    settled = {"feature_type", "model_name", "pretrained", "encoder_checkpoint", "device"}
+    if encoder is not None and (named := sorted(settled & keys.keys())):
+        raise ConfigError(f"{', '.join(named)}: already settled by the encoder that is given; leave them out")
+    preset = () if file_value(keys, "checkpoint") else preset_files(keys)  # a checkpoint has its own settings
+    return run(load_config(RetrievalEvaluateConfig, keys, shipped=("retrieval", *preset)), encoder=encoder, quiet=True)
+
+
+def prepare_annotations(**keys: Any) -> Prepared:
+    """What `python main.py retrieval prepare` does, from Python, with its keys: dataset="msrvtt", annotations=…, videos=….
+    Raises: UsageError."""
+    from .prepare import run
+
+    return run(load_config(RetrievalPrepareConfig, keys))

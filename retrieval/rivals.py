@@ -101,7 +101,7 @@ def rivals(model: Model, gallery: Gallery, texts: np.ndarray, k: int, selection:
     theirs = {"uniform": "uniform", "kmedoids": "k-medoids"}.get(selection)
     own = Line(theirs or selection, name, k, model.frame_agg == "qscore")
     yield own, model.own_similarity(gallery, texts) if theirs is None else model.similarity(gallery, texts, choices[theirs])
-    others = [(choice, name) for choice in choices] if name != "mean" else []
+    others = [(choice, name) for choice in (*choices, "all")] if name != "mean" else []
     others += [(choice, "mean") for choice in (*choices, "all")] + [("uniform", "q-score"), ("all", "q-score")]
     for choice, aggregation in dict.fromkeys(others):
         places = every if choice == "all" else choices[choice]
