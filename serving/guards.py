@@ -72,10 +72,13 @@ class HostGuard:
         if match is None:
             return False
         name = match[1].strip("[]").lower()
+        if name in self._names:
+            return True
         try:
-            return self._any_address or ipaddress.ip_address(name).is_loopback or name in self._names
+            address = ipaddress.ip_address(name)
         except ValueError:
-            return name in self._names
+            return False
+        return self._any_address or address.is_loopback
 
 
 class OriginGuard:

@@ -113,6 +113,8 @@ class Client:
                     raise
                 # A server that refuses early does not read on; why it does so may have arrived.
             response = connection.getresponse()
+            if response.length is None and not response.chunked:
+                raise http.client.HTTPException("the answer broke off")  # inside its head, which looks like its end
             reply = Reply({name.lower(): value for name, value in response.headers.items()}, response.read())
             stays_open = not response.will_close
             return response.status, reply

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from clipreel import serve_encoder
 from clipreel.errors import ConfigError
 from clipreel.models.base import Encoder
 from clipreel.models.preprocess import preprocess_frames
@@ -31,8 +33,12 @@ def small_model(feature_type: str, files: dict[str, Path]) -> tuple[str, dict[st
 
 
 @pytest.fixture(scope="module", params=[*(name for name in ENCODERS if name != "policy"), "clip resnet"])
-def case(request: pytest.FixtureRequest, small_files: dict[str, Path]) -> tuple[str, str, dict[str, Any]]:
-    return request.param.split()[0], *small_model(request.param, small_files)
+def case(request: pytest.FixtureRequest, small_files: dict[str, Path]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    if request.param == "remote":
+        with serve_encoder(feature_type="clip", model_name="custom", checkpoint=small_files["vit"], device="cpu", port=0) as server:
+            yield "remote", "any", {"url": server.url}
+    else:
+        yield request.param.split()[0], *small_model(request.param, small_files)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +126,8 @@ def test_no_gradients(encoder: Encoder, frames: torch.Tensor):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_precision(case: tuple[str, str, dict[str, Any]], encoder: Encoder, frames: torch.Tensor, precision: Any):
     feature_type, model_name, arguments = case
+    if feature_type == "remote" and precision != "float32":
+        pytest.skip("the server's own: tests/serving/test_remote.py")
     lower = load_encoder(feature_type, model_name, precision=precision, device="cpu", **arguments)
     assert lower.identity.precision == precision
     assert lower.encode(frames).dtype == torch.float32
@@ -132,10 +140,12 @@ def test_precision(case: tuple[str, str, dict[str, Any]], encoder: Encoder, fram
                                       {"preprocess": "pil"}, {"crop": "squash"}], ids=str)
 def test_identity_is_known_beforehand(case: tuple[str, str, dict[str, Any]], settings: dict[str, Any]):
     feature_type, model_name, arguments = case
+    if feature_type == "remote" and settings:
+        pytest.skip("the server's own: tests/serving/test_remote.py")
     known = identify(feature_type, model_name, device="cpu", **arguments, **settings)
     loaded = load_encoder(feature_type, model_name, device="cpu", **arguments, **settings)
     assert known == loaded.identity
-    assert known.feature_type == feature_type
+    assert known.feature_type == ("clip" if feature_type == "remote" else feature_type)
     assert known.precision == settings.get("precision", "float32")
     assert known.crop == loaded.preprocess.crop == settings.get("crop", known.crop)
     assert known.preprocess == loaded.preprocess.backend == settings.get("preprocess", "tensor")

@@ -7,6 +7,7 @@ import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -115,7 +116,7 @@ class Gated:
 @contextmanager
 def at_once(*calls):
     """The calls in threads of their own; the list of their answers is full when the block is left."""
-    answers = [None] * len(calls)
+    answers: list[Any] = [None] * len(calls)
 
     def one(place):
         answers[place] = calls[place]()
