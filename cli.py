@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
 from .configs.doctor_schema import DoctorConfig
 from .configs.frames_schema import FramesConfig
+from .configs.investigator_schema import InvestigatorConfig
 from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
 from .configs.presets import preset_files
 from .configs.retrieval_evaluate_schema import RetrievalEvaluateConfig, RetrievalPrepareConfig
@@ -293,6 +294,12 @@ def _retrieval_search(config: RetrievalSearchConfig) -> int:
     return search(config)
 
 
+def _investigator(config: InvestigatorConfig) -> int:
+    from .investigator.command import run
+
+    return run(config)
+
+
 COMMANDS: dict[str, Command] = {
     "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
     "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
@@ -311,8 +318,10 @@ COMMANDS: dict[str, Command] = {
     "retrieval index": Command(RetrievalIndexConfig, _retrieval_index, "a vector a video, to be searched by text"),
     "retrieval search": Command(RetrievalSearchConfig, _retrieval_search, "the videos that a text finds, and when in them"),
     "serve": Command(ServeConfig, _serve, "an encoder, loaded once, for other programs over HTTP (feature_type=remote)"),
+    "investigator": Command(InvestigatorConfig, _investigator, "where in a video sentences match, in the browser"),
 }
 # The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
-FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip", "serve": "clip"}
+FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip", "serve": "clip",
+                 "investigator": "clip"}
 # Those that take the published settings of a dataset: configs/<preset>.yml.
 WITH_PRESETS = {"retrieval train", "retrieval evaluate"}

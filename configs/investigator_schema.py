@@ -33,7 +33,7 @@ class InvestigatorConfig:
     reader: Literal["auto", "pyav", "decord"] = key("auto", "what decodes")
     host: str = key("127.0.0.1", "address to listen on; elsewhere than on loopback a token is asked for")
     port: int = key(5000, "port to listen on; 0 takes a free one")
-    token: str | None = key(None, "what clients must know when host is not loopback; null: a new one at every start, printed")
+    access_token: str | None = key(None, "what browsers must know when host is not loopback; null: a new one at each start")
     allowed_hosts: tuple[str, ...] = key((), "further names by which browsers may call this server")
     open_browser: bool = key(True, "open the page in the default browser")
     roboflow_api_key: str | None = key(None, "accepted, not needed: nothing is sent anywhere", may_be_empty=True)
@@ -56,8 +56,8 @@ class InvestigatorConfig:
         for text in self.CLIP:
             if not text.strip() or len(text) > MOST_CHARACTERS:
                 raise ConfigError(f"CLIP: allowed are texts of 1 to {MOST_CHARACTERS} characters, not {text[:80]!r}")
-        if self.token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", self.token):
-            raise ConfigError(f"token=: allowed are {SHORTEST_TOKEN} letters, digits and . _ ~ - or more")
+        if self.access_token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},}}", self.access_token):
+            raise ConfigError(f"access_token=: allowed are {SHORTEST_TOKEN} letters, digits and . _ ~ - or more")
         for name in self.allowed_hosts:
             if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
                 raise ConfigError(f"allowed_hosts: {name!r} is no name; allowed are names such as desk.lan, without a port")

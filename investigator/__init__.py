@@ -1,0 +1,1 @@
+"""The web application that shows where in a video a sentence matches."""

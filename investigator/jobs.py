@@ -1,0 +1,201 @@
+"""Work in the background: a queue of analyses, the latest wish first, and beside it the light work (thumbnails, copies, clips)."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import ClipreelError
+from .control import Control, StoppedError
+from .refusal import Refusal
+
+log = logging.getLogger("clipreel")
+Kind = Literal["analysis", "proxy", "clips", "thumbnails"]
+JobState = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
+MOST_ACTIVE = 200
+_MOST_KEPT = 300
+_SECONDS_BETWEEN_EVENTS = 0.25
+ACTIVE = ("queued", "running", "paused")
+
+
+@dataclass
+class Job:
+    """`work(job)` runs in the queue's thread and asks `job.control` between its steps."""
+
+    kind: Kind
+    video: str
+    work: Callable[[Job], dict[str, Any] | None]
+    rank: int = 0  # of waiting analyses the highest goes first
+    id: str = field(default_factory=lambda: f"j{secrets.token_hex(8)}")
+    state: JobState = "queued"
+    phase: str | None = None
+    done: int = 0
+    total: int | None = None
+    rate: float | None = None
+    error: str | None = None
+    do: str | None = None
+    result: dict[str, Any] | None = None
+    control: Control = field(default_factory=Control)
+    cancelled: bool = False
+    held: bool = False
+    told: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+    changed: Callable[[Job], object] = lambda job: None
+
+    def tell(self, *, now: bool = False) -> None:
+        """Let the pages know, a few times a second."""
+        moment = time.monotonic()
+        if now or moment - self.told > _SECONDS_BETWEEN_EVENTS:
+            self.told = moment
+            self.changed(self)
+
+    def advance(self, done: int) -> None:
+        """For work that counts from 0 to `total` in one go."""
+        self.done, elapsed = done, time.monotonic() - self.began
+        self.rate = done / elapsed if done > 0 and elapsed > 0.2 else None
+        self.tell()
+
+    def record(self) -> dict[str, Any]:
+        left = (self.total - self.done) / self.rate if self.total is not None and self.rate and self.state == "running" else None
+        return {"id": self.id, "kind": self.kind, "video": self.video, "state": self.state, "phase": self.phase, "done": self.done,
+                "total": self.total, "rate": round(self.rate, 2) if self.rate else None,
+                "seconds_left": round(left, 1) if left is not None else None, "error": self.error, "do": self.do,
+                "result": self.result}
+
+
+class JobQueue:
+    """One analysis at a time; one that is wished for later runs first, and what it interrupts goes on after it."""
+
+    def __init__(self, changed: Callable[[Job], object]):
+        self._changed = changed
+        self._lock = threading.Condition()
+        self._jobs: dict[str, Job] = {}
+        self._ranks = itertools.count(1)
+        self._closed = False
+        self._threads = [threading.Thread(target=self._work, args=(kinds,), name=name, daemon=True)
+                         for name, kinds in (("analysis", ("analysis",)), ("light work", ("proxy", "clips", "thumbnails")))]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job, *, first: bool = True) -> Job:
+        """Queue a job; an active one of the same kind and video is returned in its place (and moved to the front). Raises
+        Refusal when too many wait."""
+        with self._lock:
+            same = next((one for one in self._jobs.values() if one.kind == job.kind and one.video == job.video
+                         and one.state in ACTIVE and one.kind != "clips"), None)
+            if same is None:
+                if sum(one.state in ACTIVE for one in self._jobs.values()) >= MOST_ACTIVE:
+                    raise Refusal(429, "too_many", f"{MOST_ACTIVE} jobs are waiting already", "wait, or cancel some of them")
+                job.changed = self._changed
+                same = self._jobs[job.id] = job
+                self._drop_old()
+            if first and same.state == "queued":
+                same.rank = next(self._ranks)
+            if same.kind == "analysis" and same.state == "queued":
+                for other in self._jobs.values():
+                    if other.kind == "analysis" and other.state == "running" and other.rank < same.rank:
+                        other.control.stop()  # it goes on when this one is done
+            self._lock.notify_all()
+        same.tell(now=True)
+        return same
+
+    def get(self, job_id: str) -> Job:
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None:
+            raise Refusal(404, "not_found", "there is no such job", "ask for the list of jobs")
+        return job
+
+    def all(self) -> list[Job]:
+        """Active ones in the order in which they will run, then those that ended, the last first."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        active = sorted((job for job in jobs if job.state in ACTIVE), key=lambda job: (job.state == "queued", -job.rank))
+        return active + [job for job in reversed(jobs) if job.state not in ACTIVE]
+
+    def active(self, video: str, kind: Kind | None = None) -> Job | None:
+        return next((job for job in self.all() if job.video == video and job.state in ACTIVE and kind in (None, job.kind)), None)
+
+    def pause(self, job: Job) -> None:
+        """An analysis keeps what it has done and lets others run meanwhile. Raises Refusal for other work."""
+        if job.kind != "analysis":
+            raise Refusal(409, "conflict", f"work of the kind {job.kind} cannot be paused", "cancel it, and start it again later")
+        with self._lock:
+            if job.state in ("queued", "running"):
+                job.held, job.state = True, "paused"
+                job.control.stop()
+        job.tell(now=True)
+
+    def resume(self, job: Job) -> None:
+        with self._lock:
+            if job.state == "paused":
+                job.held, job.state, job.rank = False, "queued", next(self._ranks)
+                self._lock.notify_all()
+        job.tell(now=True)
+
+    def cancel(self, job: Job) -> None:
+        with self._lock:
+            if job.state in ACTIVE:
+                job.cancelled, job.state = True, "cancelled"
+                job.control.stop()
+        job.tell(now=True)
+
+    def retry(self, job: Job) -> Job:
+        """Once more what failed or was cancelled."""
+        if job.state in ACTIVE or job.state == "done":
+            return job
+        return self.submit(Job(job.kind, job.video, job.work))
+
+    def close(self, patience_seconds: float = 5.0) -> None:
+        """End everything; what analyses have done is kept."""
+        with self._lock:
+            self._closed = True
+            for job in self._jobs.values():
+                job.control.stop()
+            self._lock.notify_all()
+        for thread in self._threads:
+            thread.join(patience_seconds)
+
+    def _drop_old(self) -> None:
+        over = len(self._jobs) - _MOST_KEPT
+        for job_id in [job.id for job in self._jobs.values() if job.state not in ACTIVE][:max(over, 0)]:
+            del self._jobs[job_id]
+
+    def _next(self, kinds: tuple[str, ...]) -> Job | None:
+        with self._lock:
+            while not self._closed:
+                waiting = [job for job in self._jobs.values() if job.kind in kinds and job.state == "queued"]
+                if waiting:
+                    job = max(waiting, key=lambda one: one.rank)  # of equals the first
+                    job.state, job.control, job.error, job.do = "running", Control(), None, None
+                    job.cancelled = job.held = False
+                    job.began = time.monotonic()
+                    return job
+                self._lock.wait()
+        return None
+
+    def _work(self, kinds: tuple[str, ...]) -> None:
+        while (job := self._next(kinds)) is not None:
+            job.tell(now=True)
+            state: JobState = "failed"
+            try:
+                job.result = job.work(job)
+                state = "done"
+            except StoppedError:
+                state = "cancelled" if job.cancelled or self._closed else "paused" if job.held else "queued"
+            except Refusal as error:
+                job.error, job.do = error.message, error.do
+            except ClipreelError as error:
+                job.error, job.do = str(error), "try again when the cause is gone"
+            except Exception as error:  # a job that failed says so; the queue lives on
+                log.error("job %s (%s) failed", job.id, job.kind, exc_info=error)
+                job.error, job.do = f"{type(error).__name__}: {error}", "try again; the terminal has the details"
+            with self._lock:
+                job.state, job.phase = state, None if state != "queued" else job.phase
+            job.tell(now=True)

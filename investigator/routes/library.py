@@ -1,0 +1,5 @@
+"""Searching all analysed videos."""
+
+from __future__ import annotations
+
+ROUTES: list = []

@@ -1,0 +1,149 @@
+"""The page and its assets, all of this machine's own; the state a page begins with; the log's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gzip
+import hashlib
+import importlib.metadata
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ... import __version__
+from ...configs.investigator_schema import MOST_CHARACTERS, MOST_TEXTS
+from ...errors import MissingExtraError
+from ..endpoint import Asked, get
+from ..jobs import MOST_ACTIVE
+from .queries import UPLOAD_BYTES
+
+STATIC = Path(__file__).resolve().parent.parent / "static"
+HEALTH = "/healthz"
+_BEAT_SECONDS = 15.0
+_EXAMPLES = {"tiny": ("a red circle", "a blue square", "a green triangle", "a yellow ring")}
+_EVERYDAY = ("a person walking", "a close-up of a face", "a car", "text on the screen", "an animal")
+
+
+def state(asked: Asked) -> dict[str, Any]:
+    bench = asked.workbench
+    notes = []
+    if bench.config.roboflow_api_key is not None:
+        notes.append("roboflow_api_key is not needed: nothing is sent anywhere")
+    if bench.first_problem is not None:
+        notes.append(bench.first_problem)
+    model = bench.model.state
+    return {"version": __version__, "boot": bench.log.boot, "last": bench.log.last, "plotly_url": plotly_url(),
+            "model": dataclasses.asdict(model),
+            "extraction_fps": bench.config.extraction_fps, "video": bench.first_video, "texts": list(bench.config.CLIP),
+            "roots": [str(root) for root in bench.library.roots],
+            "example_texts": list(_EXAMPLES.get(model.model_name, _EVERYDAY)),
+            "limits": {"queries": MOST_TEXTS, "text_characters": MOST_CHARACTERS, "upload_bytes": UPLOAD_BYTES,
+                       "jobs": MOST_ACTIVE},
+            "differences": True, "search": "index", "notes": notes}
+
+
+async def health(request: Request) -> Response:
+    return JSONResponse({"ok": True, "boot": request.app.state.workbench.log.boot}, headers={"cache-control": "no-store"})
+
+
+async def page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+async def plotly(request: Request) -> Response:
+    """plotly.js out of the installed `plotly` package: that one file of it."""
+    kept = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    whole, packed = _plotly()
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed, media_type="text/javascript", headers={**kept, "content-encoding": "gzip"})
+    return Response(whole, media_type="text/javascript", headers=kept)
+
+
+def plotly_url() -> str:
+    return f"/plotly.js?v={hashlib.sha256(str(plotly_file()).encode()).hexdigest()[:4]}{importlib.metadata.version('plotly')}"
+
+
+def plotly_file() -> Path:
+    """Raises MissingExtraError."""
+    try:
+        root = importlib.metadata.distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingExtraError("plotly", "investigator", "the investigator") from error
+    return Path(str(root))
+
+
+@cache
+def _plotly() -> tuple[bytes, bytes]:
+    """(whole, gzipped)."""
+    whole = plotly_file().read_bytes()
+    return whole, gzip.compress(whole, 6)
+
+
+class FreshStaticFiles(StaticFiles):
+    """Browsers ask each time whether a file has changed: after an update no old script meets a new page."""
+
+    def file_response(self, *args: Any, **keys: Any) -> Response:
+        response = super().file_response(*args, **keys)
+        response.headers.setdefault("cache-control", "no-cache")
+        return response
+
+
+async def socket(websocket: WebSocket) -> None:
+    """The log from `since` on, then everything that comes. Nothing is read from the page."""
+    log = websocket.app.state.workbench.log
+    try:
+        since = int(websocket.query_params.get("since", "0"))
+    except ValueError:
+        since = 0
+    fresh = websocket.query_params.get("boot") not in (log.boot, None, "")
+    await websocket.accept()
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+    forget = log.listen(lambda: loop.call_soon_threadsafe(news.set))
+    reader = asyncio.ensure_future(_until_gone(websocket))
+    try:
+        events = None if fresh else log.since(since)
+        sent = since if events is not None else log.last
+        await websocket.send_text(json.dumps({"kind": "hello", "boot": log.boot, "last": sent if events is None else log.last,
+                                              "resync": events is None}))
+        while not reader.done():
+            news.clear()
+            events = log.since(sent)
+            if events is None:  # the page is so slow that events were dropped
+                sent = log.last
+                await websocket.send_text(json.dumps({"kind": "hello", "boot": log.boot, "last": sent, "resync": True}))
+                continue
+            for number, text in events:
+                await websocket.send_text(text)
+                sent = number
+            waiting = asyncio.ensure_future(news.wait())
+            await asyncio.wait({waiting, reader}, timeout=_BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                waiting.cancel()
+                if not reader.done():
+                    await websocket.send_text('{"kind": "beat"}')
+    except (WebSocketDisconnect, RuntimeError):  # RuntimeError: sent to a socket that had just closed
+        pass
+    finally:
+        forget()
+        reader.cancel()
+
+
+async def _until_gone(websocket: WebSocket) -> None:
+    """Reads and throws away; the server itself closes on messages that are large."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+ROUTES = [
+    Route("/", page, methods=["GET"]), get("/api/state", state), Route(HEALTH, health, methods=["GET"]),
+    Route("/plotly.js", plotly, methods=["GET"]), WebSocketRoute("/ws", socket),
+    Mount("/static", FreshStaticFiles(directory=STATIC, check_dir=False)),
+]
