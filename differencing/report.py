@@ -13,8 +13,8 @@ from .judges.openai import jpeg_uri
 from .records import Clip, Localization, Track, Verdict
 from .run import PairResult
 
-_WORDS = {"a": "A more", "b": "B more", "none": "no clear difference", "undecided": "could not judge (the judge's two answers "
-          "disagree)", "invalid": "could not judge"}
+VERDICT_WORDS = {"a": "A more", "b": "B more", "none": "no clear difference",
+                 "undecided": "could not judge (the judge's two answers disagree)", "invalid": "could not judge"}
 _PICTURE_SIDE = 320
 _HUES = (210, 30, 130, 280, 0, 60)  # of the stages' ribbons
 _STYLE = """
@@ -45,7 +45,7 @@ def differences_record(result: PairResult) -> dict[str, Any]:
                    for number, stage in enumerate(result.proposal.stages)],
         "differences": [{
             "id": one.id, "name": one.name, "statement": one.statement, "answer": verdicts[one.id].answer,
-            "verdict": _WORDS[verdicts[one.id].answer], "confidence": verdicts[one.id].confidence,
+            "verdict": VERDICT_WORDS[verdicts[one.id].answer], "confidence": verdicts[one.id].confidence,
             "explanation": verdicts[one.id].explanation,
             "stages": [result.proposal.stages[place].id for place in result.proposal.stages_of(one.id)],
             **{f"{side}_seconds": [round(float(track.timestamps_seconds[frame]), 3) for frame in localization.chosen[one.id].frames]
