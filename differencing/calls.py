@@ -76,19 +76,15 @@ class LanguageClient:
         if self._cache is not None:
             self._cache.close()
 
-    def check_prices(self, *models: str) -> None:
-        """Raises ConfigError where the cost is limited and a model's price is not known."""
-        if self._limit is not None and self._mode != "replay":
-            for model in models:
-                needed_price(model, self._prices)
-
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in order; one that fails is a Reply with an error. Equal requests are sent once.
 
         Raises ConfigError where the cache cannot be used, or the cost is limited and a price not known.
         """
         distinct = {request.key: request for request in requests}
-        self.check_prices(*{request.model for request in requests})
+        if self._limit is not None and self._mode != "replay":
+            for request in distinct.values():
+                needed_price(request.model, self._prices)
         pool = ThreadPoolExecutor(max_workers=self._concurrency)
         try:
             replies = dict(zip(distinct, pool.map(self._answer, distinct.values()), strict=True))

@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..models.download import cache_dir
 from .cache import AnswerCache
 from .calls import LanguageClient
+from .prices import needed_price
 
 
 def client_of(config: DifferencingConfig) -> LanguageClient:
@@ -17,14 +18,12 @@ def client_of(config: DifferencingConfig) -> LanguageClient:
     asks_for_proposals, asks_to_judge = config.proposals is None, config.judge == "openai"
     if not asks_for_proposals and not asks_to_judge:
         return LanguageClient(None, cache_mode="off")  # never asked
-    client = (language_client(config, "stage 1 (the proposals)", instead="proposals=FILE, which needs none, or ")
-              if asks_for_proposals else language_client(config, "judge=openai", instead="judge=clip, which needs none, or "))
-    try:
-        client.check_prices(*[config.proposer_model] * asks_for_proposals, *[config.judge_model] * asks_to_judge)
-    except ConfigError:
-        client.close()
-        raise
-    return client
+    if config.max_cost_usd is not None and config.cache != "replay":
+        for model in [config.proposer_model] * asks_for_proposals + [config.judge_model] * asks_to_judge:
+            needed_price(model, config.price_pair)
+    if asks_for_proposals:
+        return language_client(config, "stage 1 (the proposals)", instead="proposals=FILE, which needs none, or ")
+    return language_client(config, "judge=openai", instead="judge=clip, which needs none, or ")
 
 
 def language_client(config: DifferencingConfig | DifferencingEvaluateConfig, purpose: str, *, instead: str) -> LanguageClient:

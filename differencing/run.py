@@ -73,8 +73,8 @@ def run(config: DifferencingConfig, *, encoder: Encoder | None = None, quiet: bo
         pairs = [pair if pair.action_description else replace(pair, action=given[pair.key].action,
                                                               action_description=given[pair.key].action) for pair in pairs]
     with closing(client_of(config)) as client:
-        prepare(Path(config.output_path).expanduser() / config.name)
         stored, encoder = _stored_and_encoder(config, encoder)
+        prepare(Path(config.output_path).expanduser() / config.name)
         return _run(config, pairs, given, client, stored, encoder, quiet=quiet)
 
 
