@@ -4,7 +4,7 @@
 // shape) make the key, their order is the list's. Nothing else remembers anything.
 
 const NUMBERS = ["threshold", "drop", "shortest", "join", "padding", "smooth", "rate", "offset", "volume"];
-const WORDS = ["scale", "sort", "sync", "filter"];
+const WORDS = ["scale", "sort", "sync", "filter", "match"];
 const SWITCHES = ["muted", "still", "anyway"];
 
 /** The address's part -> {mode, values}; what cannot be read is left out. */

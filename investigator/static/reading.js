@@ -52,7 +52,7 @@ export class Reading {
     const ids = shown.filter((id) => this.raw.has(id));
     const key = JSON.stringify([scale, ids, smoothSeconds]);
     if (!this.made.has(key)) {
-      const plain = scale === "share" ? shares(ids.map((id) => this.baseline.get(id))) : ids.map((id) => this[scale].get(id));
+      const plain = scale === "share" ? shares(ids.map((id) => this.raw.get(id)), this.header.logit_scale) : ids.map((id) => this[scale].get(id));
       if (this.made.size > 8) this.made.clear();
       this.made.set(key, new Map(ids.map((id, place) => [id, smooth(this.times, plain[place], smoothSeconds)])));
     }

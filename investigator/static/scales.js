@@ -36,15 +36,16 @@ export function written(value, scale) {
 /** 2.2 -> "90 %": log-odds as a share of two. */
 export function percent(odds) {
   const share = 100 / (1 + Math.exp(-odds));
+  if (share > 99.9 || share < 0.1) return share > 50 ? "over 99.9 %" : "under 0.1 %";
   return `${share > 99 || share < 1 ? share.toFixed(1) : Math.round(share)} %`;
 }
 
-/** Softmax at each row over `curves` of log-odds (arrays of equal length); what they are odds against cancels. */
-export function shares(curves) {
+/** Softmax at each row over `curves` of cosines (arrays of equal length), times the model's own `logitScale`. */
+export function shares(curves, logitScale) {
   const out = curves.map((curve) => new Float32Array(curve.length));
   for (let row = 0; row < (curves[0]?.length ?? 0); row += 1) {
     const best = Math.max(...curves.map((curve) => curve[row]));
-    const weights = curves.map((curve) => Math.exp(curve[row] - best));
+    const weights = curves.map((curve) => Math.exp((curve[row] - best) * logitScale));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     weights.forEach((weight, place) => { out[place][row] = weight / total; });
   }

@@ -19,7 +19,7 @@ export class SegmentList {
       [["not_rejected", "all but rejected"], ["kept", "kept only"], ["all", "all"]].map(([value, label]) => element("option", { value }, label)));
     this.inputs = Object.fromEntries(SETTINGS.map(([key, , least, step]) => [key, element("input", { type: "number", min: least, step,
       on: { change: () => on.change({ [key]: this.inputs[key].value === "" ? null : Math.max(least, Number(this.inputs[key].value)) }) } })]));
-    head.append(this.total, element("span", { class: "row-end" }, this.#settings()), this.#exports());
+    head.append(this.total, element("div", { class: "tools" }, this.#settings(), this.#exports()));
   }
 
   #settings() {

@@ -72,18 +72,20 @@ def write_coded(path: Path, script: VideoScript, *, ticks_ms: Sequence[int] | No
         time_base = Fraction(1, 1000) if ticks_ms else 1 / script.fps
         stream.codec_context.time_base = time_base
         sound = container.add_stream("libopus", rate=48_000, layout="mono") if tone else None
+        said = 0  # samples so far: browsers seek badly where sound and picture do not alternate in the file
         for number in range(count):
             picture = draw_frame(script, times[number])
             picture[-CODE_HEIGHT:] = code_row(number, script.width)[None, :, None]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = ticks_ms[number] if ticks_ms else number, time_base
             container.mux(stream.encode(frame))
+            while sound is not None and said < times[number] * 48_000:
+                wave = 0.1 * np.sin(2 * np.pi * 330 * np.arange(said, said + 960) / 48_000)
+                samples = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None], format="fltp", layout="mono")
+                samples.sample_rate, samples.pts, samples.time_base = 48_000, said, Fraction(1, 48_000)
+                container.mux(sound.encode(samples))
+                said += 960
         container.mux(stream.encode())
         if sound is not None:
-            for start in range(0, int(times[-1] * 48_000), 960):
-                wave = 0.1 * np.sin(2 * np.pi * 330 * np.arange(start, start + 960) / 48_000)
-                samples = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None], format="fltp", layout="mono")
-                samples.sample_rate, samples.pts, samples.time_base = 48_000, start, Fraction(1, 48_000)
-                container.mux(sound.encode(samples))
             container.mux(sound.encode())
     return times

@@ -1,0 +1,60 @@
+// The curves of both videos for shared texts, on A's clock: A bold, B thin; or A minus B.
+import { Curves } from "./curves.js";
+import { element } from "./element.js";
+import { wordsOf } from "./queries.js";
+import { Reading } from "./reading.js";
+import { rangeOf, written } from "./scales.js";
+
+const SCALE = "baseline"; // the one that may be compared between videos
+
+export class PairCurves {
+  /** `on`: {seek(seconds), changed()} */
+  constructor(container, queries, on) {
+    Object.assign(this, { queries, readings: { a: null, b: null }, window: null, difference: false });
+    this.hint = element("p", { class: "hint" });
+    const plot = element("div", { class: "plot" });
+    const box = element("input", { type: "checkbox", on: { change: () => { this.difference = box.checked; on.changed(); } } });
+    container.append(element("div", { class: "card-head" }, element("h2", {}, "Shared texts, against neutral texts"), element("div", { class: "tools" }, element("label", { class: "check" }, box, "A minus B"))), this.hint, plot);
+    this.curves = new Curves(plot);
+    this.curves.threshold.remove();
+    this.curves.addEventListener("seek", (event) => on.seek(event.detail.time));
+    this.curves.addEventListener("window", (event) => { this.window = event.detail.window; on.changed(); });
+  }
+
+  open(side, video) {
+    this.readings[side] = video ? new Reading(video.id) : null;
+    return this.fetch();
+  }
+
+  async fetch({ again = false } = {}) {
+    const ids = this.queries.ready.map((query) => query.id);
+    if (!ids.length) return;
+    await Promise.all(Object.values(this.readings).filter(Boolean).map((reading) => reading.fetch(ids, { again }).catch((error) => {
+      if (error.code === "not_found") this.queries.encodeAll({ again: true });
+    })));
+  }
+
+  /** `map`: the ClockMap; `duration` of A's clock in seconds. */
+  show(map, duration) {
+    const { a, b } = this.readings;
+    const curves = [];
+    for (const query of this.queries.ready.filter((one) => !one.hidden)) {
+      const [one, other] = [a, b].map((reading) => reading?.baseline.get(query.id));
+      const text = wordsOf(query);
+      if (this.difference && one?.length && other?.length) {
+        const values = one.map((value, row) => { const at = b.oddsAt(query.id, map.bOf(a.times[row])); return Number.isFinite(at) ? value - at : 0; });
+        curves.push({ slot: query.slot, text: `A − B: ${text}`, times: a.times, values, thin: false, faint: false });
+      } else if (!this.difference) {
+        if (one?.length) curves.push({ slot: query.slot, text: `A: ${text}`, times: a.times, values: one, thin: false, faint: false });
+        if (other?.length) curves.push({ slot: query.slot, text: `B: ${text}`, times: b.times.map((time) => map.aOf(time)), values: other, thin: true, faint: true });
+      }
+    }
+    const missing = ["a", "b"].filter((side) => this.readings[side] && this.queries.ready.length && !this.readings[side].rows).map((side) => side.toUpperCase());
+    this.hint.textContent = missing.length ? `${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} not analysed yet: analyse it in Watch to see its curve.`
+      : "On A's clock. A is bold, B thin and paler.";
+    const [low, high] = rangeOf(curves, SCALE, NaN);
+    const empty = curves.length ? null : { key: "none", nodes: () => [element("strong", {}, this.queries.list.length ? "No curve yet" : "Add a text to see where it fits in both")] };
+    this.curves.show({ duration, window: this.window, curves, low, high, decimals: 1, threshold: NaN, segments: [], gaps: [], empty,
+      describe: (value) => written(value, SCALE), thumbnail: () => null });
+  }
+}

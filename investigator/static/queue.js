@@ -1,0 +1,53 @@
+// The queue: what is being analysed, what waits, and what failed with its cause.
+import { element } from "./element.js";
+import { get } from "./server.js";
+import { isActive, jobActions, jobBar, jobWords } from "./status.js";
+
+const SHOWN = 8;
+
+export class Queue {
+  constructor(container) {
+    this.container = container;
+    this.jobs = new Map();
+    this.names = new Map();
+  }
+
+  async fetch() {
+    const { jobs } = await get("api/jobs").catch(() => ({ jobs: [] }));
+    this.jobs = new Map(jobs.map((job) => [job.id, job]));
+    this.#draw();
+  }
+
+  take(job) {
+    this.jobs.set(job.id, job);
+    this.drawing ??= setTimeout(() => { this.drawing = null; this.#draw(); }, 200);
+  }
+
+  async #name(id) {
+    if (!id || this.names.has(id)) return;
+    this.names.set(id, "…");
+    const video = await get(`api/videos/${id}`).catch(() => null);
+    this.names.set(id, video?.name ?? "a video");
+    this.#draw();
+  }
+
+  #draw() {
+    const order = { running: 0, paused: 1, queued: 2, failed: 3 };
+    const failedLast = new Map();
+    for (const job of this.jobs.values()) if (job.state === "failed" || isActive(job)) failedLast.set(`${job.video} ${job.kind}`, job); // the latest of a video counts
+    const all = [...failedLast.values()].sort((a, b) => order[a.state] - order[b.state]);
+    this.container.hidden = !all.length;
+    const waiting = all.filter((job) => job.state === "queued").length;
+    const failed = all.filter((job) => job.state === "failed").length;
+    const shown = [...all.filter((job) => job.state !== "queued"), ...all.filter((job) => job.state === "queued")].slice(0, SHOWN);
+    shown.forEach((job) => this.#name(job.video));
+    this.container.replaceChildren(
+      element("div", { class: "card-head" }, element("h2", {}, "Queue"), element("span", { class: "count" }, [waiting && `${waiting} waiting`, failed && `${failed} failed`].filter(Boolean).join(" · "))),
+      element("ul", { class: "queue-list" }, shown.map((job) => element("li", { "data-state": job.state },
+        element("strong", {}, this.names.get(job.video) ?? "…"),
+        element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${job.error ?? "failed"} ${job.do ?? ""}` : jobWords(job)),
+        job.state === "running" ? jobBar(job) : element("span"),
+        element("span", { class: "queue-actions" }, jobActions(job, (answer) => this.take(answer)))))),
+      all.length > shown.length && element("p", { class: "hint queue-more" }, `and ${all.length - shown.length} more`));
+  }
+}
