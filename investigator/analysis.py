@@ -40,7 +40,7 @@ from .stored_features import find_mark
 class AnalysisProgress:
     """What the page shows while it runs; `changed` is called at every step, from any thread."""
 
-    changed: Callable[[], object]
+    changed: Callable[[], None]
     arrived: Callable[[float, np.ndarray], object]  # time, unit feature
     phase: str | None = None
     done: int = 0

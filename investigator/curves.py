@@ -40,10 +40,11 @@ class CurveMaker:
         self._made: dict[tuple[str, str], tuple[int, int, np.ndarray, np.ndarray]] = {}
         self._neutral: dict[str, tuple[int, int, np.ndarray]] = {}
 
-    def curves(self, session: VideoSession, query_ids: Sequence[str], scale: str) -> Curves:
-        """Raises Refusal for a scale that does not go, or a query that is not known."""
-        if scale not in get_args(Scale):
-            raise bad_request(f"scale={scale[:40]!r}: allowed is {', '.join(get_args(Scale))}")
+    def curves(self, session: VideoSession, query_ids: Sequence[str], named: str) -> Curves:
+        """On the scale that is named. Raises Refusal for one that does not go, or a query that is not known."""
+        scale: Scale | None = next((one for one in get_args(Scale) if one == named), None)
+        if scale is None:
+            raise bad_request(f"scale={named[:40]!r}: allowed is {', '.join(get_args(Scale))}")
         if scale == "share" and len(query_ids) < 2:
             raise bad_request("a share among queries needs two of them", "add a text, or choose another scale")
         session.load(self._model.identity())

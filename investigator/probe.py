@@ -40,8 +40,14 @@ def probe(path: Path) -> Probe:
         aspect = stream.sample_aspect_ratio
         width = round(stream.width * aspect) if aspect and aspect > 0 else stream.width
         return Probe(seconds * 1000 if seconds is not None else None, width, stream.height, float(rate) if rate else None,
-                     container.format.name.split(",")[0], codec, sound,
+                     _container(path, container.format.name), codec, sound,
                      _mime(path, _picture_codec(codec, stream.codec_context), sound))
+
+
+def _container(path: Path, names: str) -> str:
+    """Of FFmpeg's names for a family of containers the one that the file calls itself."""
+    suffix = path.suffix.lower().lstrip(".")
+    return suffix if suffix in names.split(",") else names.partition(",")[0]
 
 
 def media_type(path: Path) -> str:

@@ -68,10 +68,11 @@ def find_segments(times_ms: np.ndarray, curve: np.ndarray, end_ms: float, rule: 
     ends = np.append(times_ms[1:], max(end_ms, float(times_ms[-1]) if len(times_ms) else 0.0))
     runs = _closed(runs, times_ms, ends, rule.gap_ms, blocked)
     runs = [(first, last) for first, last in runs if ends[last] - times_ms[first] >= rule.minimum_ms]
-    found, state_of = [], sorted(marks, key=lambda mark: mark.time_ms)
+    found = []
     for number, (first, last) in enumerate(runs):
         begin, end = float(times_ms[first]), float(ends[last])
-        state = next((mark.state for mark in reversed(state_of) if begin <= mark.time_ms < end), None)
+        said: list[Mark] = [mark.state for mark in marks if begin <= mark.time_ms < end]
+        state = said[-1] if said else None  # the last word
         before = float(ends[runs[number - 1][1]]) if number else min(0.0, begin)
         after = float(times_ms[runs[number + 1][0]]) if number + 1 < len(runs) else max(end_ms, end)
         # neighbours share the room between them

@@ -60,7 +60,7 @@ def encode_part(source: Path, target: Path, form: Format, begin_ms: float, end_m
         if heard is not None:
             _hear_again(heard)
         maker = PictureMaker(source, picture.sample_aspect_ratio)
-        sound = output.add_stream(codecs.sound, rate=48000, layout="stereo") if heard is not None else None
+        sound: Any = output.add_stream(codecs.sound, rate=48000, layout="stereo") if heard is not None else None
         start = Fraction(container.start_time or 0, 1_000_000)
         shift = Fraction(str(begin_ms)) / 1000
         if begin_ms > 0:
@@ -155,7 +155,7 @@ def _written(target: Path, options: dict[str, str]) -> Iterator[av.container.Out
 
 def _picture_stream(output: av.container.OutputContainer, codecs: _Codecs, width: int, height: int, source: Any) -> Any:
     rate = source.average_rate or source.guessed_rate or Fraction(25)
-    stream = output.add_stream(codecs.picture, rate=min(Fraction(rate), Fraction(120)), options=codecs.options)
+    stream: Any = output.add_stream(codecs.picture, rate=min(Fraction(rate), Fraction(120)), options=codecs.options)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.colorspace = stream.codec_context.color_range = 1  # BT.709, as `_frame_of` makes them
     stream.codec_context.time_base = Fraction(1, 90_000)

@@ -24,10 +24,12 @@ from ..extract.windows import WindowExtractor
 from ..models.base import Encoder, EncoderIdentity
 from .analysis import Analysis, AnalysisProgress, keyframe_pictures
 from .curves import CurveMaker
+from .differences import DifferenceBook
 from .event_log import EventLog
 from .headers import HeaderCache
 from .jobs import Job, JobQueue
 from .library import Library, VideoFile
+from .library_search import LibrarySearch
 from .model import Model
 from .probe import Probe
 from .progress import Told
@@ -61,6 +63,7 @@ class Workbench:
                            lambda state: self.log.append("model", model=dataclasses.asdict(state)))
         self.book = QueryBook(self.model, self.folder / "queries")
         self.curves = CurveMaker(self.model, self.book)
+        self.search, self.differences = LibrarySearch(self), DifferenceBook(self)
         self.jobs = JobQueue(self._job_changed)
         self.first_video: str | None = None
         self.first_problem: str | None = None
