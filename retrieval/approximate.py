@@ -57,6 +57,7 @@ class Cells:
                 return cls(faiss, faiss.read_index_binary(str(path)), kind, binary)
             return cls(faiss, faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0), kind, binary)
         except RuntimeError as error:
+            path.stat()  # where it is gone, that is what is raised
             raise StoredDataError(f"{path}: is damaged ({error}); make the index again with overwrite=true") from error
 
     def write(self, path: Path) -> None:

@@ -181,11 +181,13 @@ def bury(folder: Path, segment: Segment, dead: np.ndarray) -> Segment:
 
 
 def open_array(folder: Path, file: File) -> np.ndarray:
-    """Memory-mapped; what is written to it is not written to the disk. Raises StoredDataError."""
+    """Memory-mapped; what is written to it is not written to the disk. Raises StoredDataError, FileNotFoundError."""
     path = folder / file.name
     check_file(folder, file)
     try:
         array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise StoredDataError(f"{path}: is damaged ({error}); make the index again") from error
     return np.asarray(array)  # a plain array on the same pages
