@@ -59,8 +59,9 @@ def draw_world(train: int, test: int, seed: int, size_tells: bool = True) -> lis
         raise ValueError(f"{train} videos to train and {test} to test: allowed are {OTHERS + 1} or more of each, and "
                          f"{len(events)} together")
     drawn = generator.permutation(len(events))[:train + test]
-    videos = []
-    for split, begin, count in (("train", 0, train), ("test", train, test)):
+    videos: list[EventVideo] = []
+    parts: tuple[tuple[Split, int, int], ...] = (("train", 0, train), ("test", train, test))
+    for split, begin, count in parts:
         own = [events[place] for place in drawn[begin:begin + count]]
         for number in range(count):
             others = generator.choice(count - 1, OTHERS, replace=False)

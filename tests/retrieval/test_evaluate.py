@@ -13,7 +13,7 @@ from clipreel.extract.text_features import CaptionFeatures
 from clipreel.models.adaclip.checkpoint import Checkpoint, TextRules, load_checkpoint, save_checkpoint
 from clipreel.models.adaclip.model import AdaClip
 from clipreel.models.adaclip.options import AdaClipOptions
-from clipreel.retrieval.annotations import read_annotations
+from clipreel.retrieval.annotations import CaptionRule, read_annotations
 from clipreel.retrieval.baselines import mean_vectors, uniform
 from clipreel.retrieval.gallery import load_gallery
 from clipreel.retrieval.metrics import retrieval_metrics
@@ -42,8 +42,8 @@ def evaluate(world, tmp_path, tiny, **keys):
     return evaluate_retrieval(encoder=tiny, **{name: value for name, value in keys.items() if value is not None})
 
 
-def by_hand(world, tiny, k, rule="mean", ids=None):
-    videos = [video for video in read_annotations(world / "test.json") if ids is None or video.video_id in ids]
+def by_hand(world, tiny, k, rule: CaptionRule = "mean"):
+    videos = read_annotations(world / "test.json")
     gallery = load_gallery(world / "clip" / "tiny", [video.video_id for video in videos], 16)
     queries = query_features(videos, rule, CaptionFeatures(world / "texts", tiny.identity), lambda: tiny)
     return retrieval_metrics(queries.features @ mean_vectors(gallery.features, uniform(gallery.mask, k)).T, queries.video_of)
