@@ -179,7 +179,7 @@ def test_the_selectors_network(world, tmp_path, mobilenet, freeze_cnn, tiny):
     (tmp_path / "some.json").write_text(json.dumps(some))
     run = train_retrieval(**keys(world, tmp_path / "run", policy_backbone="mobilenet_v2", policy_checkpoint=mobilenet, num_epochs=1,
                                  freeze_cnn=freeze_cnn, freeze_clip=not freeze_cnn, num_frm=2, top_k=1, batch_size=5,
-                                 annotations=tmp_path / "some.json", validation_fraction=0))
+                                 annotations=tmp_path / "some.json", validation_fraction=0, no_warmup=True))
     assert (run.folder / "clip.safetensors").is_file() == freeze_cnn
     assert (run.folder / "policy.safetensors").is_file() == (not freeze_cnn)
     checkpoint = load_checkpoint(run.checkpoint)
