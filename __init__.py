@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["FeatureDataset", "answer_questions", "compare_videos", "encode_texts", "evaluate_answers", "evaluate_differences",
-           "evaluate_retrieval", "extract_features", "extract_frames", "frames_at", "index_videos", "load_encoder", "load_features",
-           "open_search", "prepare_annotations", "search_videos", "serve_encoder", "train_retrieval"]
+           "evaluate_retrieval", "extract_features", "extract_frames", "extract_models", "frames_at", "index_videos",
+           "load_encoder", "load_features", "open_search", "prepare_annotations", "search_videos", "serve_encoder",
+           "train_retrieval"]
 
 if TYPE_CHECKING:
     from .differencing.api import compare_videos, evaluate_differences
-    from .extract.api import encode_texts, extract_features, extract_frames
+    from .extract.api import encode_texts, extract_features, extract_frames, extract_models
     from .extract.dataset import FeatureDataset
     from .extract.decode.at import frames_at
     from .extract.store.load import load_features
@@ -37,6 +38,7 @@ _HOMES = {
     "evaluate_retrieval": "retrieval.api",
     "extract_features": "extract.api",
     "extract_frames": "extract.api",
+    "extract_models": "extract.api",
     "frames_at": "extract.decode.at",
     "index_videos": "retrieval.api",
     "load_encoder": "models.registry",

@@ -18,7 +18,7 @@ from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluat
 from .configs.doctor_schema import DoctorConfig
 from .configs.frames_schema import FramesConfig
 from .configs.investigator_schema import InvestigatorConfig
-from .configs.load import file_value, keys_of, load_config, nearest, shipped_values
+from .configs.load import file_value, keys_of, load_config, load_configs, nearest, shipped_values
 from .configs.presets import preset_files
 from .configs.retrieval_evaluate_schema import RetrievalEvaluateConfig, RetrievalPrepareConfig
 from .configs.retrieval_search_schema import RetrievalIndexConfig, RetrievalSearchConfig
@@ -96,18 +96,26 @@ def _dispatch(argv: list[str]) -> int:
         return 0 if argv else 2
     command = COMMANDS[name]
     wants_help, given = parse_words(argv, command.schema)
-    shipped = (name.partition(" ")[0],)
-    if name in FEATURE_TYPES:
-        feature_type = str(file_value(given, "feature_type") or FEATURE_TYPES[name])
-        if feature_type not in ENCODERS:
-            raise ConfigError(f"feature_type={feature_type}: allowed is {', '.join(ENCODERS)}{nearest(feature_type, ENCODERS)}")
-        shipped = (*shipped, feature_type)
+    shipped = _shipped(name, given)
     if name in WITH_PRESETS and not (name == "retrieval evaluate" and file_value(given, "checkpoint")):  # which has its own
         shipped = (*shipped, *preset_files(given))
     if wants_help:
         sys.stdout.write(_help(command, shipped))
         return 0
+    if name == "extract":  # for one model, or several
+        return command.run(load_configs(ExtractConfig, given, shipped=lambda values: _shipped(name, values)))
     return command.run(load_config(command.schema, given, shipped=shipped))
+
+
+def _shipped(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The shipped files of a command, and of the family of models it names."""
+    own = name.partition(" ")[0]
+    if name not in FEATURE_TYPES:
+        return (own,)
+    feature_type = str(file_value(given, "feature_type") or FEATURE_TYPES[name])
+    if feature_type not in ENCODERS:
+        raise ConfigError(f"feature_type={feature_type}: allowed is {', '.join(ENCODERS)}{nearest(feature_type, ENCODERS)}")
+    return (own, feature_type)
 
 
 def parse_words(words: list[str], schema: type) -> tuple[bool, dict[str, str]]:
@@ -198,10 +206,10 @@ def _shown(default: Any) -> str:
     return "[]" if default == () else str(default)
 
 
-def _extract(config: ExtractConfig) -> int:
+def _extract(configs: list[ExtractConfig]) -> int:
     from .extract.command import run
 
-    return run(config)
+    return run(configs)
 
 
 def _inspect(config: InspectConfig) -> int:

@@ -8,18 +8,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from ..errors import ConfigError
+from .schema import EncoderConfig
 from .values import convert
 
 Schema = TypeVar("Schema")
 SHIPPED = Path(__file__).resolve().parent
 # Stands between the $ and the { of a file's `${` while OmegaConf reads it: a private character of Unicode.
 _NOT_INTERPOLATED = "$\ue000{"
+# What each of several encoders may have for itself: its model, and which frames it sees.
+OWN_KEYS = (*(field.name for field in dataclasses.fields(EncoderConfig)), "batch_size", "extraction_fps", "extraction_total",
+            "sampling", "window_seconds", "stride_seconds", "normalize", "dtype", "output_path")
 _YAML_NULLS = {"null", "Null", "NULL", "~"}
 
 
@@ -91,21 +95,49 @@ def nearest(name: str, known: Any) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
+def load_configs(schema: type[Schema], given: Mapping[str, Any], *, shipped: Callable[[Mapping[str, Any]], tuple[str, ...]]
+                 ) -> list[Schema]:
+    """As `load_config`, one for each of `encoders=`; the only one where that is not given. `shipped`: the shipped files' names by
+    what is given. Raises ConfigError where the list is none, or an entry has keys that all must share."""
+    listed = file_value(given, "encoders")
+    if listed is None:
+        return [load_config(schema, given, shipped=shipped(given))]
+    if isinstance(listed, str):
+        listed = _yaml("encoders", f"encoders: {listed}").get("encoders")
+    if not isinstance(listed, (list, tuple)) or not listed or not all(isinstance(one, Mapping) and one for one in listed):
+        raise ConfigError(f"encoders={listed}: allowed is a list of mappings, such as [{{model_name: ViT-B/32}}, "
+                          "{model_name: RN50}]")
+    values = (read_yaml(Path(given["config"])) if given.get("config") is not None else {}) | dict(given)
+    rest = {name: value for name, value in values.items() if name not in ("config", "encoders")}
+    shared = sorted({name for one in listed for name in one} - set(OWN_KEYS))
+    if shared:
+        raise ConfigError(f"encoders: {', '.join(shared)} cannot differ between encoders that share one decoding: give it once, "
+                          f"outside; each may have its own {', '.join(OWN_KEYS)}")
+    return [load_config(schema, {**rest, **one}, shipped=shipped({**rest, **one})) for one in listed]
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file's keys and words as written. Raises ConfigError when it cannot be read or holds no mapping."""
+    try:
+        text = path.expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~nobody
+        raise ConfigError(f"config={path}: cannot be read ({error})") from error
+    return _yaml(f"config={path}", text)
+
+
+def _yaml(place: str, text: str) -> dict[str, Any]:
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        text = path.expanduser().read_text(encoding="utf-8-sig")
         content = OmegaConf.to_container(OmegaConf.load(io.StringIO(_verbatim(text))), resolve=False)
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~nobody
-        raise ConfigError(f"config={path}: cannot be read ({error})") from error
+    except OSError as error:  # what OmegaConf makes of a text without a key
+        raise ConfigError(f"{place}: cannot be read ({error})") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"config={path}: is not valid YAML ({error})") from error
+        raise ConfigError(f"{place}: is not valid YAML ({error})") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"config={path}: allowed is a mapping of keys to values, such as `batch_size: 32`")
+        raise ConfigError(f"{place}: allowed is a mapping of keys to values, such as `batch_size: 32`")
     return {str(name): _shown_again(value) for name, value in content.items()}
 
 
@@ -128,6 +160,8 @@ def _shown_again(value: Any) -> Any:
         return value.replace(_NOT_INTERPOLATED, "${")
     if isinstance(value, list):
         return [_shown_again(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _shown_again(item) for name, item in value.items()}
     return value
 
 

@@ -59,6 +59,9 @@ class ExtractConfig:
         (), "videos: a path, a folder (searched to its bottom), a glob, or a […] list of them")
     file_with_video_paths: str | None = key(
         None, "a text file (one path a line, # comments) or a CSV with a path column and optional id, start, end")
+    encoders: str | None = key(
+        None, "several models, each video decoded once for all: a […] list of {…} with each one's keys of model and frames, "
+              "such as [{model_name: ViT-B/32}, {feature_type: open_clip, model_name: ViT-L-14, pretrained: openai}]")
     extraction_fps: float | None = key(None, "frames per second to take; null takes every frame")
     extraction_total: int | None = key(None, "take exactly this many frames, at the middles of equal parts")
     sampling: Literal["played_at", "video_features"] = key(

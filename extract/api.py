@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..configs.frames_schema import FramesConfig
-from ..configs.load import file_value, load_config
+from ..configs.load import file_value, load_config, load_configs
 from ..configs.schema import EncoderConfig, ExtractConfig
 from ..configs.texts_schema import TextsConfig
 from ..errors import ConfigError
@@ -46,6 +46,23 @@ def extract_features(videos: Paths | None = None, *, encoder: Encoder | None = N
     _settle(encoder, keys)
     shipped = str(file_value(keys, "feature_type") or "clip")
     return run(load_config(ExtractConfig, keys, shipped=shipped), encoder=encoder, quiet=True)
+
+
+def extract_models(videos: Paths, encoders: Sequence[Mapping[str, Any]], **keys: Any) -> list[Report]:
+    """Features of several models, every video decoded once for all of them. Prints nothing.
+
+    Args:
+        encoders: for each model its keys, such as [{"model_name": "ViT-B/32"}, {"feature_type": "open_clip", …}]; keys that say
+            which frames it sees (extraction_fps, window_seconds, …) may be among them.
+        keys: the command line's keys for all of them.
+
+    Returns: a Report a model, in their order. Raises as `extract_features`.
+    """
+    from .run import run_models
+
+    keys["video_paths"] = [videos] if isinstance(videos, (str, os.PathLike)) else _listed(videos)
+    return run_models(load_configs(ExtractConfig, {**keys, "encoders": list(encoders)}, shipped=lambda values: (
+        str(file_value(values, "feature_type") or "clip"),)), quiet=True)
 
 
 def extract_frames(videos: Paths, output: str | os.PathLike[str], **keys: Any) -> PicturesReport:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from ..configs.schema import ExtractConfig
+from ..errors import ConfigError
 
 log = logging.getLogger("clipreel")
 
 
-def run(config: ExtractConfig) -> int:
-    """Returns the exit code; raises UsageError before anything is started."""
+def run(configs: Sequence[ExtractConfig]) -> int:
+    """One run for one model or several. Returns the exit code; raises UsageError before anything is started."""
+    config = configs[0]
+    if len(configs) > 1 and config.on_extraction == "print":
+        raise ConfigError("encoders: several models' features in one stream of prints cannot be told apart: give "
+                          "on_extraction=save_numpy, save_pickle or save_hdf5")
     if config.tmp_path is not None or config.keep_tmp_files:
         log.info("note: tmp_path and keep_tmp_files are not needed here: nothing temporary is written")
     if config.dry_run:
         from .estimate import run as estimate
 
-        return estimate(config)
-    from .run import run as extract
+        return max(estimate(one) for one in configs)
+    from .run import run_models
 
-    report = extract(config)
-    log.info("%s", report)
-    return report.exit_code
+    reports = run_models(configs)
+    for one, report in zip(configs, reports, strict=True):
+        log.info("%s%s", f"{one.encoder.feature_type} {one.encoder.model_name}: " if len(configs) > 1 else "", report)
+    return max(report.exit_code for report in reports)

@@ -10,9 +10,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from ..errors import ClipreelError, DamagedVideoError, IndexMismatchError
 from .decode.base import FrameReader
 from .decode.plan import split_by_gop
 from .decode.registry import reader_for
-from .extractor import Extractor
-from .job import Attempt, Candidates, Job
+from .job import Attempt, Job
+from .lane import Lane, share_out
 from .options import PipelineOptions
 from .sampling import sample
 
 log = logging.getLogger("clipreel")
+Result = TypeVar("Result")
+Wishes = Sequence[tuple[Lane, Job]]  # of one video: who wants it, as which job
 _MOST_PARTS = 16  # each reads the file's bytes again up to where it begins
 
 
@@ -33,40 +35,33 @@ _MOST_PARTS = 16  # each reads the file's bytes again up to where it begins
 class _Begin:
     """Index a video; `by_decoding` after its packets lied."""
 
-    job: Job
+    wishes: Wishes
     by_decoding: bool = False
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Decode some wanted frames of an attempt."""
+    """Decode some wanted frames of a video, for all that want them."""
 
-    attempt: Attempt
+    takers: list[tuple[Lane, Attempt]]
     reader: FrameReader
     wanted: np.ndarray
     by_decoding: bool
 
 
 class DecodePool:
-    """Turns jobs into prepared units. `emit(attempt, unit, pixels)` may block, and raise to end the thread; with `offer` it
-    gets nothing: all candidate frames of a video go there at once, to be chosen from. `begin(job)` is asked before anything is
-    read, and may raise. `finished(attempt)` and `failed(job, error)` each come once a job, unless an encoder still owes
-    features."""
+    """Turns videos into prepared units: each is indexed and decoded once for all lanes that want it."""
 
-    def __init__(self, extractor: Extractor, options: PipelineOptions, *,
-                 begin: Callable[[Job], None], emit: Callable[[Attempt, int, Any], None],
-                 offer: Callable[[Candidates], None] | None,
-                 finished: Callable[[Attempt], None], failed: Callable[[Job, Exception], None], stopped: threading.Event):
-        self._extractor, self._options, self._may_begin = extractor, options, begin
-        self._emit, self._offer, self._finished, self._failed, self._stopped = emit, offer, finished, failed, stopped
+    def __init__(self, options: PipelineOptions, stopped: threading.Event):
+        self._options, self._stopped = options, stopped
         self._tasks = threading.Condition()
         self._queued: deque[_Begin | _Part] = deque()
-        self._jobs: deque[Job] = deque()
+        self._videos: deque[Wishes] = deque()
         self._running = 0
         self.cpu_seconds = 0.0
 
-    def feed(self, jobs: Iterable[Job]) -> None:
-        self._jobs.extend(jobs)
+    def feed(self, videos: Iterable[Wishes]) -> None:
+        self._videos.extend(videos)
 
     def work(self) -> None:
         """One thread's life."""
@@ -88,8 +83,8 @@ class DecodePool:
             while not self._stopped.is_set():
                 if self._queued:
                     task = self._queued.popleft()
-                elif self._jobs:
-                    task = _Begin(self._jobs.popleft())
+                elif self._videos:
+                    task = _Begin(self._videos.popleft())
                 elif not self._running:
                     return None
                 else:
@@ -100,57 +95,66 @@ class DecodePool:
         return None
 
     def _begin(self, task: _Begin) -> None:
-        options, item = self._options, task.job.item
+        options = self._options
+        begun = [(lane, job) for lane, job in task.wishes if self._tried(lane, job, lambda: lane.begin(job) or True)]  # noqa: B023
+        if not begun:
+            return
+        item = begun[0][1].item
         try:
-            self._may_begin(task.job)
             reader = reader_for(item.path, options.reader, options.fps)
             index = reader.index(item.path, by_decoding=task.by_decoding)
-            units = self._extractor.units(sample(index, options.request_of(item)))
         except Exception as error:  # noqa: BLE001  one bad video is a row in the report, whatever is wrong with it
-            self._fail(task.job, error)
+            for lane, job in begun:
+                self._fail(lane, job, error)
             return
-        idle = len(self._jobs) + len(self._queued) < options.workers  # or soon: other videos do not keep all threads busy
-        parts = split_by_gop(index.packets, units.wanted, min(2 * options.workers, _MOST_PARTS) if idle else 1)
-        attempt = Attempt(task.job, index, units, len(parts))
-        tasks = [_Part(attempt, reader, wanted, task.by_decoding) for wanted in parts]
+        asked = [(lane, job, units) for lane, job in begun if (units := self._tried(
+            lane, job, lambda: lane.extractor.units(sample(index, lane.request_of(job.item))))) is not None]  # noqa: B023
+        if not asked:
+            return
+        wanted = np.unique(np.concatenate([units.wanted for _, _, units in asked]))
+        idle = len(self._videos) + len(self._queued) < options.workers  # or soon: other videos do not keep all threads busy
+        parts = split_by_gop(index.packets, wanted, min(2 * options.workers, _MOST_PARTS) if idle else 1)
+        takers = [(lane, Attempt(job, index, units, len(parts))) for lane, job, units in asked]
+        tasks = [_Part(takers, reader, part, task.by_decoding) for part in parts]
         with self._tasks:
             self._queued.extend(tasks[1:])
             self._tasks.notify_all()
         self._decode(tasks[0])
 
     def _decode(self, part: _Part) -> None:
-        attempt = part.attempt
+        takers = part.takers
         try:
-            for batch in part.reader.frames(attempt.index, part.wanted, allow_truncated=self._options.allow_truncated):
-                if attempt.given_up:
+            for batch in part.reader.frames(takers[0][1].index, part.wanted, allow_truncated=self._options.allow_truncated):
+                takers = [(lane, attempt) for lane, attempt in takers if not attempt.given_up]
+                if not takers:
                     return
-                crops = self._extractor.prepare(batch)
-                for place, crop in zip(batch.frames.tolist(), crops, strict=True):
-                    ready = attempt.complete_units(place, crop)
-                    if self._offer is not None:
-                        attempt.hold(ready)
-                        continue
-                    for unit, pixels in ready:
-                        self._emit(attempt, unit, pixels)
+                share_out(batch, takers)
         except IndexMismatchError as error:
-            if not attempt.give_up():
-                return  # another part has seen to it
+            again = [(lane, attempt.job) for lane, attempt in takers if attempt.give_up()]  # else another part has seen to it
             if part.by_decoding:
-                self._fail(attempt.job, DamagedVideoError(str(error)))
-                return
-            with self._tasks:
-                self._queued.append(_Begin(attempt.job, by_decoding=True))
-                self._tasks.notify_all()
+                for lane, job in again:
+                    self._fail(lane, job, DamagedVideoError(str(error)))
+            elif again:
+                with self._tasks:
+                    self._queued.append(_Begin(again, by_decoding=True))
+                    self._tasks.notify_all()
         except Exception as error:  # noqa: BLE001  as above
-            if attempt.give_up():
-                self._fail(attempt.job, error)
+            for lane, attempt in takers:
+                if attempt.give_up():
+                    self._fail(lane, attempt.job, error)
         else:
-            if attempt.end_of_part():
-                self._finished(attempt)
-            elif self._offer is not None and (candidates := attempt.candidates()) is not None:
-                self._offer(candidates)
+            for lane, attempt in takers:
+                lane.end_of_part(attempt)
 
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _tried(self, lane: Lane, job: Job, step: Callable[[], Result]) -> Result | None:
+        """What the step gives; None where it failed, which the lane is told."""
+        try:
+            return step()
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(lane, job, error)
+            return None
+
+    def _fail(self, lane: Lane, job: Job, error: Exception) -> None:
         if not isinstance(error, (ClipreelError, OSError)):
             log.debug("unexpected error on %s", job.item.path, exc_info=error)
-        self._failed(job, error)
+        lane.failed(job, error)

@@ -43,7 +43,7 @@ class Leases:
             if not self._is_left(path):
                 return False
             # Of several that find it left, one moves it away.
-            aside = self._folder / f".{name}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+            aside = self._own_file()
             with suppress(FileNotFoundError):
                 os.rename(path, aside)
                 aside.unlink()
@@ -68,12 +68,28 @@ class Leases:
         for name in list(self._held):
             with suppress(OSError):
                 self.give_back(name)
+        self._clear()
         with suppress(OSError):  # others are at work, or there never was one
             self._folder.rmdir()
 
+    def _clear(self) -> None:
+        """Remove what runs on this machine left when they were killed."""
+        for path in self._folder.glob("*") if self._folder.is_dir() else ():
+            with suppress(OSError, ValueError):
+                if path.name.startswith("."):
+                    host, process, _ = path.name[1:].rsplit(".", 2)
+                else:
+                    owner = json.loads(path.read_text())
+                    host, process = owner["host"], owner["process"]
+                if host == socket.gethostname() and not is_alive(int(process)):
+                    path.unlink(missing_ok=True)
+
+    def _own_file(self) -> Path:
+        return self._folder / f".{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+
     def _make(self, path: Path) -> bool:
         """The file with its content appears at once: linked, not opened and then written."""
-        own = self._folder / f".{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        own = self._own_file()
         own.write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
         try:
             os.link(own, path)
@@ -84,7 +100,7 @@ class Leases:
         return True
 
     def _is_left(self, path: Path) -> bool:
-        probe = self._folder / f".{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        probe = self._own_file()
         probe.touch()
         try:
             age = probe.stat().st_mtime - path.stat().st_mtime

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,7 @@ from .choosing import ChoosingExtractor
 from .decode_pool import DecodePool
 from .extractor import Extractor
 from .job import Attempt, Candidates, Job
+from .lane import Lane
 from .options import PipelineOptions
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Pipeline:
         self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else 1  # that an item in the queue gives
         self._pixels: queue.Queue[_Pixels | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
         self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
-        self._pool = DecodePool(
-            extractors[0], options, stopped=self._stop, begin=outcome.begin,
+        self._lane = Lane(
+            first, options.request_of, begin=outcome.begin,
             emit=lambda attempt, unit, pixels: self._put(self._pixels, (attempt, unit, pixels)),
             offer=(lambda candidates: self._put(self._pixels, candidates)) if isinstance(first, ChoosingExtractor) else None,
             finished=lambda attempt: self._put(self._finished, (attempt, None)),
@@ -87,36 +88,18 @@ class Pipeline:
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> None:
         """Do all jobs; `tick` is called a few times a second. On KeyboardInterrupt what is finished is still written,
         then it is raised again; an error that is no single video's fault is raised too."""
-        self._pool.feed(jobs)
-        workers = [threading.Thread(target=self._guarded, args=(self._encode_batches, number, extractor), daemon=True)
-                   for number, extractor in enumerate(self._extractors)]
-        decoders = [threading.Thread(target=self._guarded, args=(self._pool.work,), daemon=True)
-                    for _ in range(self._options.workers)]
-        writer = threading.Thread(target=self._guarded, args=(self._write,), daemon=True)
-        try:
-            for thread in [writer, *workers, *decoders]:
-                thread.start()
-            self._join(decoders, tick)
-            self._put(self._pixels, None)
-            self._join(workers, tick)
-        except _Stopped:
-            pass
-        except BaseException:  # an interrupt, or whatever a signal handler raised: the threads must not wait for more
-            self._stop.set()
-            raise
-        finally:
-            self._join([*decoders, *workers], lambda: None)
-            self._ended.set()
-            self._join([writer], lambda: None)
-            self.tally.decode_seconds = self._pool.cpu_seconds
-        if self._crash is not None:
-            raise self._crash
+        run_together([self], [[(0, job)] for job in jobs], tick)
 
-    def _join(self, threads: list[threading.Thread], tick: Callable[[], None]) -> None:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
-                tick()
+    def wish(self, job: Job) -> tuple[Lane, Job]:
+        return self._lane, job
+
+    def _threads(self) -> tuple[list[threading.Thread], threading.Thread]:
+        """The devices' workers, and the writer."""
+        return [self._thread(self._encode_batches, number, extractor) for number, extractor in enumerate(self._extractors)], (
+            self._thread(self._write))
+
+    def _thread(self, work: Callable[..., None], *arguments: Any) -> threading.Thread:
+        return threading.Thread(target=self._guarded, args=(work, *arguments), daemon=True)
 
     def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -226,3 +209,46 @@ class Pipeline:
             if error is not None:
                 self._outcome.failed(job, error)
             self.tally.write_seconds += time.perf_counter() - began
+
+
+def run_together(pipelines: Sequence[Pipeline], videos: Iterable[Sequence[tuple[int, Job]]], tick: Callable[[], None]) -> None:
+    """Decode every video once for all pipelines that want it: `videos` says which (by their places), as which job of theirs.
+
+    As `Pipeline.run`. The first pipeline's reader and workers are all of them's, and its tally has the decoding's seconds.
+    """
+    first = pipelines[0]
+    for pipeline in pipelines:
+        pipeline._stop = first._stop
+    pool = DecodePool(first._options, first._stop)
+    pool.feed([[pipelines[place].wish(job) for place, job in wishes] for wishes in videos])
+    decoders = [first._thread(pool.work) for _ in range(first._options.workers)]
+    every = [(pipeline, *pipeline._threads()) for pipeline in pipelines]
+    workers, writers = [worker for _, some, _ in every for worker in some], [writer for _, _, writer in every]
+    try:
+        for thread in [*writers, *workers, *decoders]:
+            thread.start()
+        _join(decoders, tick)
+        for pipeline in pipelines:
+            pipeline._put(pipeline._pixels, None)
+        _join(workers, tick)
+    except _Stopped:
+        pass
+    except BaseException:  # an interrupt, or whatever a signal handler raised: the threads must not wait for more
+        first._stop.set()
+        raise
+    finally:
+        _join([*decoders, *workers], lambda: None)
+        for pipeline in pipelines:
+            pipeline._ended.set()
+        _join(writers, lambda: None)
+        first.tally.decode_seconds = pool.cpu_seconds
+    crash = next((pipeline._crash for pipeline in pipelines if pipeline._crash is not None), None)
+    if crash is not None:
+        raise crash
+
+
+def _join(threads: Sequence[threading.Thread], tick: Callable[[], None]) -> None:
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)
+            tick()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..configs.schema import ExtractConfig
 from ..errors import ConfigError
@@ -18,9 +20,10 @@ from .devices import resolve_devices
 from .extractor import Extractor
 from .failures import failures_file, item_of, read_failures, write_failures
 from .features import Features
+from .job import Job
 from .options import PipelineOptions
 from .outcome import Outcome
-from .pipeline import Pipeline, Tally
+from .pipeline import Pipeline, Tally, run_together
 from .predictions import Predictor
 from .progress import Progress
 from .registry import check_windows, make_extractor
@@ -29,64 +32,129 @@ from .sampling import SamplingRequest
 from .store.store import FeatureStore
 from .videos import VideoItem, find_videos, read_list
 
+if TYPE_CHECKING:
+    from ..models.adaclip.checkpoint import Checkpoint
+
 
 def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = False) -> Report:
     """Do what `config` says. `quiet`: print nothing and hold what is not saved (the Python API).
 
     Raises UsageError before anything is started; a video's own error is a row of the report.
     """
-    began = time.monotonic()
-    items = videos_of(config)
-    devices = [str(encoder.device)] if encoder is not None else resolve_devices(config.device_ids, config.device)
-    identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])
-    check_windows(identity.feature_type, config.window_seconds)
-    selection = read_selection(config, identity.feature_type, devices[0])
-    store = _store(config, identity)
-    outcome = Outcome(config, identity, store, quiet, selection.fingerprint if selection is not None else None)
-    jobs = outcome.plan(items)
-    todo = [job for job in jobs if job.key not in outcome.skipped]
-    encoders: list[Encoder] = []
-    if todo or (config.show_pred and outcome.skipped):
-        encoders = [encoder] if encoder is not None else [
-            load_encoder(**asdict(config.encoder), device=device) for device in devices]
-        if config.show_pred and config.pred_texts:
-            outcome.predictor = Predictor(encoders[0], config.pred_texts)
-    for job in jobs:
-        if job.key in outcome.skipped:
-            outcome.show_stored(job)
-    extractors: list[Extractor] = []
-    progress, tally, untried = Progress(len(todo), enabled=not quiet), Tally(), todo if config.retry_failed else []
+    (report,) = run_models([config], encoder=encoder, quiet=quiet)
+    return report
+
+
+def run_models(configs: Sequence[ExtractConfig], *, encoder: Encoder | None = None, quiet: bool = False) -> list[Report]:
+    """The same videos for several models: each is decoded once for all of them. Configs that differ in the model and in which
+    frames it sees; all else is the first one's. A report a config; raises as `run`."""
+    began, first = time.monotonic(), configs[0]
+    items = videos_of(first)
+    models = [_Model.of(config, items, encoder, quiet) for config in configs]
+    _check_folders(models)
+    for model in models:
+        model.load(encoder)
+    progress, untried = Progress(sum(len(model.todo) for model in models), enabled=not quiet), first.retry_failed
+    busy = [model for model in models if model.todo]
 
     def tick() -> None:
-        progress.update(outcome.finished, tally.frames, outcome.video_seconds)
+        progress.update(sum(model.outcome.finished for model in models), sum(model.tally.frames for model in models),
+                        max(model.outcome.video_seconds for model in models))
 
     try:
-        if todo:
-            extractors = [make_extractor(one, config.window_seconds, config.stride_seconds) if selection is None
-                          else choosing_extractor(one, selection, config.policy_checkpoint) for one in encoders]
-            pipeline = Pipeline(extractors, options_of(config), outcome)
-            tally = pipeline.tally
-            pipeline.run(todo, tick)
+        if busy:
+            pipelines = [model.pipeline() for model in busy]
+            videos: dict[int, list[tuple[int, Job]]] = defaultdict(list)
+            for place, model in enumerate(busy):
+                for job in model.todo:
+                    videos[job.number].append((place, job))
+            run_together(pipelines, [videos[number] for number in sorted(videos)], tick)
             tick()
-        untried = []
+        untried = False
     finally:
         progress.close()
-        outcome.close()
-        settled = {*outcome.completed.values(), *outcome.failed_numbers}
-        left = [Failure(os.path.abspath(job.item.path), job.key, "Interrupted", "not tried again before the run ended",
-                        job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata)
-                for job in untried if job.number not in settled]
-        listed, file = [*outcome.failures, *left], failures_file(_output_root(config), config.shard_of)
+        for model in models:
+            model.outcome.close()
+        listed = [failure for model in models for failure in model.failures(untried)]
+        file = failures_file(_output_root(first), first.shard_of)
         # A run that only prints makes no file but to say what failed, or that nothing does any more.
-        if store is not None or (not quiet and (listed or file.is_file())):
-            write_failures(file, listed)
-    features = _Stored(store, [*outcome.completed, *outcome.skipped]) if store is not None else outcome.held
-    return Report(sorted(outcome.completed, key=outcome.completed.__getitem__), list(outcome.skipped), outcome.failures,
-                  features, frames=outcome.rows, video_seconds=outcome.video_seconds,
-                  decode_seconds=tally.decode_seconds, encode_seconds=tally.encode_seconds,
-                  write_seconds=tally.write_seconds, wall_seconds=time.monotonic() - began,
-                  batch_sizes=tally.batch_sizes, probabilities=outcome.probabilities,
-                  selection=use_of(extractors), elsewhere=outcome.elsewhere)
+        if models[0].store is not None or (not quiet and (listed or file.is_file())):
+            write_failures(file, {(row.path, row.start_seconds, row.end_seconds): row for row in listed}.values())
+    return [model.report(time.monotonic() - began) for model in models]
+
+
+@dataclass
+class _Model:
+    """One model's share of a run: what it has to do, and what came of it."""
+
+    config: ExtractConfig
+    outcome: Outcome
+    jobs: list[Job]
+    todo: list[Job]  # of them, what is not stored
+    devices: list[str]
+    selection: Checkpoint | None
+    extractors: list[Extractor] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    @staticmethod
+    def of(config: ExtractConfig, items: Sequence[VideoItem], encoder: Encoder | None, quiet: bool) -> _Model:
+        devices = [str(encoder.device)] if encoder is not None else resolve_devices(config.device_ids, config.device)
+        identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])
+        check_windows(identity.feature_type, config.window_seconds)
+        selection = read_selection(config, identity.feature_type, devices[0])
+        store = _store(config, identity)
+        outcome = Outcome(config, identity, store, quiet, selection.fingerprint if selection is not None else None)
+        jobs = outcome.plan(items)
+        return _Model(config, outcome, jobs, [job for job in jobs if job.key not in outcome.skipped], devices, selection)
+
+    @property
+    def store(self) -> FeatureStore | None:
+        return self.outcome.store
+
+    def load(self, encoder: Encoder | None) -> None:
+        """The networks, where there is something to do; what is stored is shown."""
+        config, outcome, encoders = self.config, self.outcome, list[Encoder]()
+        if self.todo or (config.show_pred and outcome.skipped):
+            encoders = [encoder] if encoder is not None else [
+                load_encoder(**asdict(config.encoder), device=device) for device in self.devices]
+            if config.show_pred and config.pred_texts:
+                outcome.predictor = Predictor(encoders[0], config.pred_texts)
+        for job in self.jobs:
+            if job.key in outcome.skipped:
+                outcome.show_stored(job)
+        if self.todo:
+            self.extractors = [make_extractor(one, config.window_seconds, config.stride_seconds) if self.selection is None
+                               else choosing_extractor(one, self.selection, config.policy_checkpoint) for one in encoders]
+
+    def pipeline(self) -> Pipeline:
+        pipeline = Pipeline(self.extractors, options_of(self.config), self.outcome)
+        self.tally = pipeline.tally
+        return pipeline
+
+    def failures(self, untried: bool) -> list[Failure]:
+        """What failed; with `untried` also what the run did not come to."""
+        settled = {*self.outcome.completed.values(), *self.outcome.failed_numbers}
+        left = [job for job in self.todo if job.number not in settled] if untried else []
+        return [*self.outcome.failures, *(
+            Failure(os.path.abspath(job.item.path), job.key, "Interrupted", "not tried again before the run ended",
+                    job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata) for job in left)]
+
+    def report(self, wall_seconds: float) -> Report:
+        outcome, tally = self.outcome, self.tally
+        features = (outcome.held if self.store is None
+                    else _Stored(self.store, [*outcome.completed, *outcome.skipped]))
+        return Report(sorted(outcome.completed, key=outcome.completed.__getitem__), list(outcome.skipped), outcome.failures,
+                      features, frames=outcome.rows, video_seconds=outcome.video_seconds, decode_seconds=tally.decode_seconds,
+                      encode_seconds=tally.encode_seconds, write_seconds=tally.write_seconds, wall_seconds=wall_seconds,
+                      batch_sizes=tally.batch_sizes, probabilities=outcome.probabilities, elsewhere=outcome.elsewhere,
+                      selection=use_of(self.extractors))
+
+
+def _check_folders(models: Sequence[_Model]) -> None:
+    folders = [model.store.folder for model in models if model.store is not None]
+    twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"encoders: two of them would write to {twice}: give one of them another output_path")
 
 
 def videos_of(config: ExtractConfig) -> list[VideoItem]:

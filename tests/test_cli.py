@@ -22,7 +22,7 @@ def configs(monkeypatch):
     got = []
 
     def take(config):
-        got.append(config)
+        got.append(config[0] if isinstance(config, list) else config)  # extract takes one config a model
         return 0
 
     for name, command in cli.COMMANDS.items():

@@ -186,13 +186,11 @@ def test_interrupted_retries_stay_on_the_list_with_their_columns(tiny, tmp_path,
     for number in range(3):
         Recipe(frames=250).write(tmp_path / f"{number}.mp4")
 
-    from clipreel.extract import pipeline
-
     def interrupted(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.Pipeline, "run", interrupted)
+        patch.setattr("clipreel.extract.run.run_together", interrupted)
         with pytest.raises(KeyboardInterrupt):
             extract_features(**keys, retry_failed=True)
     rows = [json.loads(line) for line in (tmp_path / "out" / "failures.jsonl").read_text().splitlines()]

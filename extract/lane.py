@@ -1,0 +1,67 @@
+"""What one model wants of the videos that are decoded, and who is told what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .extractor import Extractor
+from .frames import FrameBatch
+from .job import Attempt, Candidates, Job
+from .sampling import SamplingRequest
+from .videos import VideoItem
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """`emit(attempt, unit, pixels)` may block, and raise to end the thread; with `offer` it gets nothing: all candidate frames
+    of a video go there at once, to be chosen from. `begin(job)` is asked before anything is read, and may raise.
+    `finished(attempt)` and `failed(job, error)` each come once a job, unless an encoder still owes features."""
+
+    extractor: Extractor
+    request_of: Callable[[VideoItem], SamplingRequest]
+    begin: Callable[[Job], None]
+    emit: Callable[[Attempt, int, Any], None]
+    offer: Callable[[Candidates], None] | None
+    finished: Callable[[Attempt], None]
+    failed: Callable[[Job, Exception], None]
+
+    def take(self, attempt: Attempt, frames: np.ndarray, crops: Any) -> None:
+        """Prepared frames (their places, int64 [n]): what they complete goes on to the encoder."""
+        for place, crop in zip(frames.tolist(), crops, strict=True):
+            ready = attempt.complete_units(place, crop)
+            if self.offer is not None:
+                attempt.hold(ready)
+                continue
+            for unit, pixels in ready:
+                self.emit(attempt, unit, pixels)
+
+    def end_of_part(self, attempt: Attempt) -> None:
+        if attempt.end_of_part():
+            self.finished(attempt)
+        elif self.offer is not None and (candidates := attempt.candidates()) is not None:
+            self.offer(candidates)
+
+
+def share_out(batch: FrameBatch, takers: list[tuple[Lane, Attempt]]) -> None:
+    """Decoded frames to all that want them; those that see them alike share the crops."""
+    if len(takers) == 1:
+        ((lane, attempt),) = takers
+        lane.take(attempt, batch.frames, lane.extractor.prepare(batch))
+        return
+    alike: dict[object, list[tuple[Lane, Attempt]]] = {}
+    for lane, attempt in takers:
+        # With select= an extractor prepares two pictures of a frame, which are its own.
+        how = lane.extractor.encoder.preprocess if lane.offer is None else lane
+        alike.setdefault(how, []).append((lane, attempt))
+    for group in alike.values():
+        wanted = np.isin(batch.frames, np.concatenate([attempt.units.wanted for _, attempt in group]))
+        if not wanted.any():
+            continue
+        some = FrameBatch(batch.pixels[wanted], batch.frames[wanted], batch.timestamps_ms[wanted])
+        crops = list(group[0][0].extractor.prepare(some))
+        for lane, attempt in group:
+            lane.take(attempt, some.frames, crops)
