@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import io
 import json
-import math
 import sqlite3
 import statistics
 import sys
@@ -31,30 +30,15 @@ import cv2  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torch
 from clipreel import extract_features
-from clipreel.models.base import EncoderIdentity, PreprocessSpec
-from clipreel.models.two_towers import TwoTowerEncoder
+from free_encoder import MEAN, STD, Pixels, free_encoder
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 from videos import make_video
 
-FPS, DIM, BATCH = 8, 1280, 100
+FPS, BATCH = 8, 100
 TIME_GOAL, DISK_GOAL = 0.3, 1 / 8
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
-
-class Pixels:
-    """Two towers without a network."""
-
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
-        return image.flatten(1)[:, 1000:1000 + DIM]  # [n, dim]
-
-    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
-
-
-ENCODER = TwoTowerEncoder(EncoderIdentity("clip", "pixels", None, "0" * 64, "float32", "center", "tensor"),
-                          PreprocessSpec(224, MEAN, STD), Pixels(), dim=DIM, device=torch.device("cpu"),
-                          log_logit_scale=math.log(100), tokenize=lambda texts: torch.zeros(len(texts), 77))
+ENCODER = free_encoder()
 
 
 class Server(BaseHTTPRequestHandler):
