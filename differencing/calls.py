@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +23,8 @@ from .request import AnswerError, CutOffAnswerError, RefutedAnswerError, Request
 log = logging.getLogger("clipreel")
 CacheMode = Literal["use", "replay", "off"]
 _SHOWN_LETTERS = 200  # of a strange answer, in a message
+_REFUSALS = ("unsupported_parameter", "unsupported_value")  # OpenAI's words for them
+_OPTIONAL = {"max_tokens": "called max_completion_tokens", "temperature": "left out", "seed": "left out"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class LanguageClient:
         self._limit, self._prices = max_cost_usd, prices
         self._changed, self._promised, self._under_way = threading.Condition(), 0.0, 0  # money set aside, for so many calls
         self._stopped = False
+        self._refused: dict[str, set[str]] = {}  # by model: parameters that it does not take
         self._client: Any = None
         self.spending = Spending()
 
@@ -167,19 +170,9 @@ class LanguageClient:
 
     def _call(self, request: Request, messages: list[dict[str, Any]]) -> tuple[str, StoredAnswer]:
         """One completion. Raises AnswerError."""
-        connection = self._connection()
-        import openai
-
         with self._money(request, messages):
             began = time.perf_counter()
-            try:
-                completion = connection.chat.completions.create(messages=messages, **request.parameters)
-            except openai.APIStatusError as error:
-                raise AnswerError(f"the server answered {error.status_code}: {error.message}") from error
-            except openai.OpenAIError as error:
-                raise AnswerError(f"the server at {self._base_url or 'api.openai.com'} cannot be asked ({error})") from error
-            except (ValueError, TypeError) as error:
-                raise AnswerError(f"the server's answer is no chat completion ({error})") from error
+            completion = self._sent(request, messages)
             seconds = time.perf_counter() - began
             tokens = self._count(request, messages, completion, seconds)
         choice = (getattr(completion, "choices", None) or [None])[0]
@@ -192,6 +185,26 @@ class LanguageClient:
             raise CutOffAnswerError(f"the answer was cut off after {request.max_tokens} tokens")
         text = message.content.encode(errors="replace").decode() if isinstance(message.content, str) else ""
         return text, StoredAnswer(request.model, text, *tokens, seconds)
+
+    def _sent(self, request: Request, messages: list[dict[str, Any]]) -> Any:
+        """What the server says. Newer models refuse parameters that older ones need: those are left out from then on."""
+        connection = self._connection()
+        import openai
+
+        while True:
+            parameters = _without(request.parameters, self._refused.get(request.model, ()))
+            try:
+                return connection.chat.completions.create(messages=messages, **parameters)
+            except openai.APIStatusError as error:
+                if error.code not in _REFUSALS or error.param not in _OPTIONAL or error.param not in parameters:
+                    raise AnswerError(f"the server answered {error.status_code}: {error.message}") from error
+                with self._changed:
+                    self._refused[request.model] = {*self._refused.get(request.model, ()), error.param}
+                log.info("%s does not take this %s: it is %s", request.model, error.param, _OPTIONAL[error.param])
+            except openai.OpenAIError as error:
+                raise AnswerError(f"the server at {self._base_url or 'api.openai.com'} cannot be asked ({error})") from error
+            except (ValueError, TypeError) as error:
+                raise AnswerError(f"the server's answer is no chat completion ({error})") from error
 
     @contextmanager
     def _money(self, request: Request, messages: list[dict[str, Any]]) -> Iterator[None]:
@@ -244,6 +257,11 @@ class LanguageClient:
                 key = "none" if self._base_url and not os.environ.get("OPENAI_API_KEY") else None
                 self._client = OpenAI(api_key=key, base_url=self._base_url, timeout=self._timeout, max_retries=self._retries)
             return self._client
+
+
+def _without(parameters: dict[str, Any], refused: Collection[str]) -> dict[str, Any]:
+    kept = {name: value for name, value in parameters.items() if name not in refused}
+    return kept | {"max_completion_tokens": parameters["max_tokens"]} if "max_tokens" in refused else kept
 
 
 def _told(error: RefutedAnswerError) -> list[dict[str, Any]]:

@@ -164,6 +164,25 @@ def test_a_400_is_said_and_not_repeated(serve):
     assert len(server.requests) == 1
 
 
+def test_a_parameter_that_a_newer_model_refuses_is_left_out_from_then_on(serve, cache):
+    def script(body, number):
+        for name, code in (("max_tokens", "unsupported_parameter"), ("temperature", "unsupported_value")):
+            if name in body:
+                return 400, {}, json.dumps({"error": {"message": f"no {name}", "param": name, "code": code}}).encode()
+        return GOOD
+
+    server = serve(script)
+    asking = client(server, cache)
+    assert asking.one(question()) == {"answer": "a"}
+    assert asking.one(question("another")) == {"answer": "a"}
+    assert [("max_tokens" in body, "temperature" in body, body.get("max_completion_tokens")) for body in server.requests] == [
+        (True, True, None), (False, True, 2048), (False, False, 2048), (False, False, 2048)]
+    assert cache.get(question().key) is not None
+    other = serve(lambda *_: (400, {}, b'{"error": {"message": "m", "param": "messages", "code": "unsupported_value"}}'))
+    assert "answered 400" in (client(other).ask([question("third")])[0].error or "")
+    assert len(other.requests) == 1
+
+
 def test_no_more_requests_at_once_than_allowed_and_equal_ones_once(serve):
     lock, now, most = threading.Lock(), [0], [0]
 

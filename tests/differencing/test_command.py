@@ -221,6 +221,38 @@ def test_the_seed_s_words_work_and_a_failed_pair_is_a_row(world, few, serve, cap
     assert len(server.requests) == 6
 
 
+def test_an_open_benchmark_run_proposes_judges_and_is_scored(world, serve, capsys, tmp_path):
+    """Nothing of the annotation reaches the run: the server proposes by the pair's seed, and judges by the pictures."""
+    def script(body, number):
+        if "answer" in asked_for(body):
+            return model(body, number)
+        drawn = draw_pair(body["seed"]).differences if "differences" in asked_for(body) else ()
+        if "links" in asked_for(body):
+            listed = json.loads(re.search(r"differences by number: (\{.*\})", body["messages"][1]["content"])[1])
+            return json.dumps({"links": [{"difference": name, "stages": [str(next(
+                place for place, form in enumerate(("circle", "square", "triangle")) if form in text or place == 2))]}
+                for name, text in listed.items()]})
+        return json.dumps(answer_to(body["response_format"]["json_schema"]["schema"], [
+            {"name": f"{one.kind} of the {one.form}", "statement": one.statement, "opposite": one.opposite,
+             "span": "several" if one.is_several else "frame"} for one in drawn]))
+
+    server = serve(script)
+    words = [f"dataset={world}/pairs.json", "subset_mode=4_per_action", "eval_mode=open", f"output_path={tmp_path}"]
+    assert cli.main(["differencing", *words, "judge=openai", f"base_url={server.url}", f"cache_path={tmp_path}/a.sqlite",
+                     *TINY]) == 0
+    folder = tmp_path / "differences"
+    assert sorted(read(folder / "proposals.json")) == sorted(read(folder / "predictions.json"))
+    assert sum("differences" in asked_for(body) for body in server.requests) == 4
+    assert sum("stages" in asked_for(body) for body in server.requests) == 2
+    text = json.dumps([body for body in server.requests if "answer" not in asked_for(body)])
+    assert "differences_gt" not in text
+    assert cli.main(["differencing", "evaluate", *words[:3], f"predictions={folder}/predictions.json"]) == 0
+    scores = read(folder / "scores_strict.json")
+    assert scores["overall"]["n"] == 12
+    assert scores["overall"]["unmatched"] == 0
+    assert scores["overall"]["right"] >= 0.8
+
+
 def test_money_that_is_used_up_stops_the_run_and_is_said(world, serve, capsys, tmp_path):
     server = serve(model)
     words = ["differencing", f"dataset={world}/pairs.json", f"proposals={world}/proposals.json", "eval_mode=closed", "judge=openai",
