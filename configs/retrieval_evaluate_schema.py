@@ -41,7 +41,8 @@ class RetrievalEvaluateConfig:
                                     "annotations= is ./output/retrieval/<dataset> where it is not given")
     preset: str | None = key(None, "msrvtt-jsfusion, didemo or activitynet; null: dataset's")
     annotations: str | None = key(None, "videos and captions: a JSON file, or a folder with test_annot")
-    test_annot: str = key("test.json", "in the folder annotations=, or a path: the videos to test on")
+    test_annot: str | None = key(None, "in the folder annotations=, or a path: the videos to test on; null: test.json, or val.json "
+                                       "where there is no such (MSR-VTT, ActivityNet)")
     train_annot: str = key("train.json", "likewise; where it is there, the best fixed positions are learnt from its videos")
     features: str | None = key(None, "stored features of one model, such as output/clip/ViT-B_32")
     policy_features: str | None = key(None, "the selector's own features, where the checkpoint's policy_backbone has some")

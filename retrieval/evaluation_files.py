@@ -7,6 +7,7 @@ from pathlib import Path
 from ..configs.retrieval_evaluate_schema import RetrievalEvaluateConfig
 from ..errors import InputError
 
+TESTS = ("test.json", "val.json")  # the field tests MSR-VTT and ActivityNet on what is called val
 ANNOTATIONS = "./output/retrieval"  # where the files of dataset= lie when annotations= is not given
 
 
@@ -15,12 +16,12 @@ def captions_file(config: RetrievalEvaluateConfig) -> Path:
     base = _base(config)
     if base.is_file():
         return base
-    path = _inside(base, config.test_annot)
-    if path.is_file():
-        return path
+    for name in TESTS if config.test_annot is None else (config.test_annot,):
+        if (path := _inside(base, name)).is_file():
+            return path
     there = ", ".join(sorted(one.name for one in base.glob("*.json"))) if base.is_dir() else "there is no such folder"
-    raise InputError(f"annotations={base}: holds no {config.test_annot} ({there or 'no JSON file'}); name the file, or give "
-                     "test_annot=")
+    raise InputError(f"annotations={base}: holds no {config.test_annot or TESTS[0]} ({there or 'no JSON file'}); name the file, or "
+                     "give test_annot=")
 
 
 def training_file(config: RetrievalEvaluateConfig) -> Path | None:

@@ -236,6 +236,22 @@ def test_features_of_another_model_than_the_checkpoints_are_refused(world, tmp_p
 
 
 def test_annotations_that_are_not_there_are_said_with_what_is(world, tmp_path, tiny):
-    (tmp_path / "val.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds no test.json \(val.json\)"):
+    (tmp_path / "train.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds no test.json \(train.json\)"):
         evaluate(world, tmp_path / "out", tiny, annotations=tmp_path, no_policy=True)
+    shutil.copy(world / "test.json", tmp_path / "val.json")
+    done = evaluate(world, tmp_path / "out", tiny, annotations=tmp_path, train_annot="gone.json", no_policy=True)
+    assert done.method.metrics.gallery_size == 12
+
+
+@pytest.mark.parametrize("dataset", ["msrvtt", "didemo", "activitynet"])
+def test_a_preset_goes_with_a_method_without_a_checkpoint(world, tmp_path, tiny, dataset):
+    preset = evaluate(world, tmp_path, tiny, dataset=dataset, test_annot="test.json", no_policy=True)
+    expected = {"msrvtt": (16, 12, "indep-one"), "didemo": (32, 16, "concat"), "activitynet": (64, 32, "concat")}[dataset]
+    assert (preset.num_frm, preset.method.line.frames, preset.concat_captions) == expected
+    assert preset.method.line.aggregation == "mean"
+
+
+def test_a_checkpoint_goes_before_a_preset(world, tmp_path, tiny, checkpoint):
+    done = evaluate(world, tmp_path, tiny, dataset="didemo", checkpoint=checkpoint)
+    assert (done.num_frm, done.method.line.frames, done.concat_captions) == (16, 4, "mean")
