@@ -10,11 +10,9 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from fractions import Fraction
 from pathlib import Path
 
-import av
-from videos import make_video
+from videos import loop_packets, make_video
 
 CHILD = """
 import resource, sys
@@ -28,25 +26,6 @@ after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 sys.stdout.write(f"{report.frames} rows in {report.wall_seconds:.0f} s; peak {after / 1024:.0f} MB, "
                  f"{(after - before) / 1024:.0f} MB of them beside the loaded and warmed model\\n")
 """
-
-
-def loop_packets(source: Path, target: Path, seconds: float) -> None:
-    """The source's packets, over and over, with shifted times; nothing is decoded."""
-    with av.open(str(source)) as once:
-        stream = once.streams.video[0]
-        packets = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in once.demux(stream)
-                   if packet.size and packet.pts is not None]
-        assert stream.time_base is not None
-        assert stream.average_rate is not None
-        length = int(len(packets) / stream.average_rate / stream.time_base)
-        with av.open(str(target), "w") as output:
-            copy = output.add_stream_from_template(stream)
-            for turn in range(int(seconds / (length * Fraction(stream.time_base)))):
-                for data, pts, dts, key in packets:
-                    packet = av.Packet(data)
-                    packet.pts, packet.dts = pts + turn * length, dts + turn * length
-                    packet.time_base, packet.stream, packet.is_keyframe = stream.time_base, copy, key
-                    output.mux(packet)
 
 
 def main() -> None:

@@ -44,6 +44,25 @@ def make_video(path: Path, *, seconds: float = 90.0, fps: int = 30, width: int =
     return path
 
 
+def loop_packets(source: Path, target: Path, seconds: float) -> None:
+    """The source's packets, over and over, with shifted times; nothing is decoded."""
+    with av.open(str(source)) as once:
+        stream = once.streams.video[0]
+        packets = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in once.demux(stream)
+                   if packet.size and packet.pts is not None]
+        assert stream.time_base is not None
+        assert stream.average_rate is not None
+        length = int(len(packets) / stream.average_rate / stream.time_base)
+        with av.open(str(target), "w") as output:
+            copy = output.add_stream_from_template(stream)
+            for turn in range(int(seconds / (length * Fraction(stream.time_base)))):
+                for data, pts, dts, key in packets:
+                    packet = av.Packet(data)
+                    packet.pts, packet.dts = pts + turn * length, dts + turn * length
+                    packet.time_base, packet.stream, packet.is_keyframe = stream.time_base, copy, key
+                    output.mux(packet)
+
+
 def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """uint8 [height, width, 3]: sums of smooth noise at several scales."""
     total = np.zeros((height, width, 3))
