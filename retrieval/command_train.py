@@ -43,5 +43,4 @@ def evaluation_of(config: RetrievalTrainConfig) -> RetrievalEvaluateConfig:
         checkpoint=config.resume, dataset=config.dataset, annotations=config.annotations, features=config.features,
         policy_features=config.policy_features, frames_dir=config.frames_dir if config.features is None else None,
         texts=config.texts, top_k=config.top_k, frame_agg=config.frame_agg, encoder_checkpoint=config.encoder.checkpoint,
-        seed=config.seed, device=config.device,
-        test_annot=config.test_annot or "test.json")
+        seed=config.seed, device=config.device, test_annot=config.test_annot)
