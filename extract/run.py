@@ -117,6 +117,9 @@ class _Model:
         if self.todo or (config.show_pred and outcome.skipped):
             encoders = [encoder] if encoder is not None else [
                 load_encoder(**asdict(config.encoder), device=device) for device in self.devices]
+            for one in encoders:
+                if one.identity != outcome.identity:  # a file or a server that changed since the run was planned
+                    raise ConfigError(f"the model is another one by now: {one.identity}, and was {outcome.identity}; start again")
             if config.show_pred and config.pred_texts:
                 outcome.predictor = Predictor(encoders[0], config.pred_texts)
         for job in self.jobs:

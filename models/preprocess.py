@@ -105,4 +105,6 @@ def _columns_first(frames: np.ndarray, height: int, width: int) -> bool:
 
 def _stack(images: list[Image.Image]) -> torch.Tensor:
     """n pictures of one size -> [n, 3, h, w]."""
-    return torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).contiguous()
+    pixels = np.stack([np.asarray(image) for image in images])  # [n, h, w, 3]
+    # NumPy's copy: torch's would be split over threads, and each thread that calls this would get helpers of its own.
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from types import FrameType
@@ -114,8 +115,12 @@ def token_of(config: ServeConfig) -> str | None:
 
 
 def _load(config: ServeConfig) -> list[Encoder]:
+    """In a thread that ends: torch keeps helper threads for every thread that computes, and OpenMP lets them all wait asleep,
+    not awake, when they are more than the cores. On 2 cores a picture then takes a third longer."""
     encoder = asdict(replace(config.encoder, token=None))
-    return [load_encoder(**encoder, device=device) for device in resolve_devices(config.device_ids, config.device)]
+    with ThreadPoolExecutor(1) as passing:
+        devices = passing.submit(resolve_devices, config.device_ids, config.device).result()
+        return [passing.submit(load_encoder, **encoder, device=device).result() for device in devices]
 
 
 @contextmanager

@@ -331,6 +331,15 @@ def test_a_model_that_changes_in_the_middle(tiny, tmp_path, capsys):
                 remote.encode(crops)
 
 
+def test_a_model_that_changes_while_the_run_is_planned(tiny, url, tmp_path, capsys):
+    with serve_encoder(load_encoder("clip", "tiny", crop="squash", device="cpu"), port=0) as other:
+        before, after = (response(call(one, path="/info").body) for one in (url, other.url))
+    with answering(before, after) as there:
+        assert cli.main(words(tmp_path, "x", feature_type="remote", url=there)) == 2
+    assert "another one by now" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.npy"))
+
+
 def test_what_servers_say_of_themselves_survives_json(url):
     info = call(url, path="/info").json
     again = ServerInfo.from_json(info).to_json()
