@@ -49,7 +49,7 @@ function written(query) {
 /** {mode, values} -> the address's part. Values that are undefined, null or the page's own defaults are left out by the caller. */
 export function formatAddress(mode, values) {
   const parts = new URLSearchParams();
-  const short = (value) => String(Math.round(value * 1000) / 1000);
+  const short = (value) => String(Math.round(value * 10_000) / 10_000);
   for (const [key, name] of [["v", "video"], ["a", "a"], ["b", "b"], ["result", "result"], ["model", "model"], ["stage", "stage"],
     ["difference", "difference"]]) if (values[name]) parts.set(key, values[name]);
   if (values.time) parts.set("t", short(values.time));

@@ -20,5 +20,5 @@ export class Axis {
 export function clampedWindow([start, end], duration, least = 0.2) {
   const length = Math.min(Math.max(end - start, least), duration);
   const begin = Math.min(Math.max(0, start), duration - length);
-  return [begin, begin + length];
+  return [begin, begin + length].map((time) => Math.round(time * 1000) / 1000); // as the address holds it
 }

@@ -38,6 +38,11 @@ export class Curves extends EventTarget {
 
   tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
+  #tellThreshold(value) {
+    const { low, high } = this.picture;
+    this.tell("threshold", { value: Math.round(Math.min(high, Math.max(low, value)) * 10_000) / 10_000 }); // as the address holds it
+  }
+
   get axis() {
     const [start, end] = this.picture?.window ?? [0, this.picture?.duration ?? 1];
     return new Axis(start, end, this.container.clientWidth);
@@ -201,8 +206,7 @@ export class Curves extends EventTarget {
   #thresholdDrag() {
     const { handle } = this;
     const move = (event) => {
-      const value = this.#valueAt(event.clientY - this.container.getBoundingClientRect().top);
-      this.tell("threshold", { value: Math.min(this.picture.high, Math.max(this.picture.low, value)) });
+      this.#tellThreshold(this.#valueAt(event.clientY - this.container.getBoundingClientRect().top));
     };
     handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
     handle.addEventListener("pointermove", (event) => { if (handle.hasPointerCapture(event.pointerId)) move(event); });
@@ -212,7 +216,7 @@ export class Curves extends EventTarget {
       event.preventDefault();
       event.stopPropagation();
       const { threshold, low, high } = this.picture;
-      this.tell("threshold", { value: Math.min(high, Math.max(low, threshold + (steps * (high - low)) / 100)) });
+      this.#tellThreshold(threshold + (steps * (high - low)) / 100);
     });
   }
 }

@@ -28,8 +28,9 @@ export class Filmstrip {
       }));
     }
     if (found.stands_out || anyway) {
+      const moments = anyway || !found.stands_out ? found.moments : found.moments.filter((moment) => moment.odds >= 0);
       this.count.textContent = `for “${query}”${found.stands_out ? "" : ", within noise"}`;
-      nodes.push(element("ol", { class: "film" }, found.moments.map((moment) => element("li", {},
+      nodes.push(element("ol", { class: "film" }, moments.map((moment) => element("li", {},
         element("button", { type: "button", on: { click: () => this.on.seek(moment.time_ms / 1000) } },
           element("img", { class: "thumb", src: moment.picture, alt: "", loading: "lazy", width: 160, height: 90 }),
           element("span", {}, element("strong", { class: "number" }, clock(moment.time_ms / 1000, 1)), " ",

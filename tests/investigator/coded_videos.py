@@ -17,12 +17,13 @@ from clipreel.sample.scene import Shape, VideoScript
 BITS = 11
 BLOCKS = BITS + 2
 CODE_HEIGHT = 16
+OPTIONS = {"crf": "34", "b": "0", "cpu-used": "8", "deadline": "realtime"}
 RED = Shape("red", "circle", "large", "middle")
 BLUE = Shape("blue", "square", "large", "middle")
-GREEN = Shape("green", "triangle", "large", "middle")
 
 # Reads the number that the <video> with this id shows now; -1 where the picture holds none.
-READ_CODE = """(id) => {
+READ_CODE = f"const BLOCKS = {BLOCKS}, ROW = {CODE_HEIGHT // 2 + 2};" + """
+return (() => {
   const video = document.getElementById(id);
   const canvas = document.createElement('canvas');
   canvas.width = video.videoWidth;
@@ -30,17 +31,18 @@ READ_CODE = """(id) => {
   const context = canvas.getContext('2d', { willReadFrequently: true });
   context.drawImage(video, 0, 0);
   const bits = [];
-  for (let block = 0; block < %d; block += 1) {
-    const x = Math.round((block + 0.5) * canvas.width / %d);
-    const { data } = context.getImageData(x - 2, canvas.height - %d, 4, 4);
+  for (let block = 0; block < BLOCKS; block += 1) {
+    const x = Math.round((block + 0.5) * canvas.width / BLOCKS);
+    const { data } = context.getImageData(x - 2, canvas.height - ROW, 4, 4);
     let sum = 0;
     for (let place = 0; place < data.length; place += 4) sum += data[place];
     bits.push(sum / (data.length / 4) > 128 ? 1 : 0);
   }
   const code = bits.slice(1, -1);
-  const parity = code.reduce((sum, bit) => sum + bit, 0) %% 2;
+  const parity = code.reduce((sum, bit) => sum + bit, 0) % 2;
   return bits[0] === 1 && bits.at(-1) === parity ? parseInt(code.join(''), 2) : -1;
-}""" % (BLOCKS, BLOCKS, CODE_HEIGHT // 2 + 2)
+})();"""
+READ_CODE = "(id) => {" + READ_CODE + "}"
 
 
 def code_row(number: int, width: int) -> np.ndarray:
@@ -52,7 +54,7 @@ def code_row(number: int, width: int) -> np.ndarray:
 
 def scenes_script(seconds: float = 4.0, fps: Fraction = Fraction(25), width: int = 320, height: int = 240) -> VideoScript:
     """Empty, a red circle, empty, a blue square, empty: each for `seconds`."""
-    parts = [(None, seconds, "still"), (RED, seconds, "still"), (None, seconds, "still"), (BLUE, seconds, "still"), (None, seconds, "still")]
+    parts = [(shape, seconds, "still") for shape in (None, RED, None, BLUE, None)]
     return VideoScript.of(parts, width=width, height=height, fps=fps, seed=77)
 
 
@@ -66,7 +68,7 @@ def write_coded(path: Path, script: VideoScript, *, ticks_ms: Sequence[int] | No
     count = len(ticks_ms) if ticks_ms else script.frame_count
     times = [tick / 1000 for tick in ticks_ms] if ticks_ms else [float(n / script.fps) for n in range(count)]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libvpx-vp9", rate=script.fps, options={"crf": "34", "b": "0", "cpu-used": "8", "deadline": "realtime"})
+        stream = container.add_stream("libvpx-vp9", rate=script.fps, options=OPTIONS)
         stream.width, stream.height, stream.pix_fmt = script.width, script.height, "yuv420p"
         stream.codec_context.gop_size = round(2 * script.fps)
         time_base = Fraction(1, 1000) if ticks_ms else 1 / script.fps
