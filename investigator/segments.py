@@ -64,6 +64,7 @@ def find_segments(times_ms: np.ndarray, curve: np.ndarray, end_ms: float, rule: 
         end_ms: where the last row's time ends.
         blocked: bool [n], rows that no segment may hold (another query says not here).
     """
+    curve = np.asarray(curve, dtype=np.float64)  # else NumPy would round the threshold to float32
     runs = _runs(curve, rule, blocked)
     ends = np.append(times_ms[1:], max(end_ms, float(times_ms[-1]) if len(times_ms) else 0.0))
     runs = _closed(runs, times_ms, ends, rule.gap_ms, blocked)
