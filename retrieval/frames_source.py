@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..models.adaclip.checkpoint import StateDict
 from ..models.adaclip.end_to_end import FrameNetworks
 from ..models.adaclip.model import AdaClip
 from .annotations import CaptionedVideo, CaptionRule
@@ -66,10 +65,6 @@ class FramePairs:
             chosen = model.choose(*self._seen(self._folder.take(asked[number], self._frames)))
             cosines[:, block] = torch.cat([model.compare(rows, chosen) for rows in texts]).cpu().numpy()
         return cosines, self._validation_of
-
-    def trained_state(self) -> StateDict:
-        """See `PairSource`."""
-        return {name: tensor.detach().cpu() for name, tensor in self._networks.state_dict().items()}
 
     def _drawn(self, of: np.ndarray, epoch: int) -> list[tuple[str, Sequence[int]]]:
         """Video ids, with the seeds of what is drawn of each."""

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import ConfigError
 from ..extract.stored import encoder_of
-from ..models.adaclip.checkpoint import Checkpoint, StateDict
+from ..models.adaclip.checkpoint import Checkpoint
 from ..models.adaclip.model import AdaClip
 from ..models.adaclip.text_tower import TextTower, text_features, token_ids, tuned_text_encoder
 from ..models.base import Encoder, EncoderIdentity, TextEncoder
@@ -55,10 +55,6 @@ class TextTowerPairs:
         rows = [self._features(some) for some in self._validation_tokens.split(self._texts_at_once)]
         return self._validation.similarity(model, model.encode_texts(torch.cat(rows)), self._texts_at_once), self._validation_of
 
-    def trained_state(self) -> StateDict:
-        """See `PairSource`."""
-        return {name: tensor.detach().cpu() for name, tensor in self._tower.state_dict().items()}
-
     def _features(self, tokens: torch.Tensor) -> torch.Tensor:
         longest = int(tokens.argmax(dim=-1).max()) + 1
         return text_features(self._tower, self._model.words, tokens[:, :longest].to(self._device))
@@ -78,6 +74,12 @@ def queries_encoder(checkpoint: Checkpoint, encoder_checkpoint: str | None, devi
         return checkpoint.encoder, load
     identity = dataclasses.replace(checkpoint.encoder, weights_sha256=checkpoint.fingerprint, precision="float32")
     return identity, lambda: tuned_text_encoder(checkpoint, load())
+
+
+def text_layers(encoder: Encoder) -> dict[str, torch.Tensor]:
+    """The float32 tensors of a CLIP by name, its text tower's among them; none where its kind is built otherwise."""
+    network = getattr(encoder, "network", None)
+    return {name: tensor.float() for name, tensor in network.state_dict().items()} if isinstance(network, torch.nn.Module) else {}
 
 
 def tokens_of(videos: Sequence[CaptionedVideo], rule: CaptionRule, max_txt_len: int) -> tuple[torch.Tensor, np.ndarray]:

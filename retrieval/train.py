@@ -9,10 +9,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,21 +18,15 @@ import torch
 from ..configs.retrieval_train_schema import RetrievalTrainConfig
 from ..errors import ConfigError, TrainingError
 from ..extract.stage_files import prepare, write_json
-from ..models.adaclip.checkpoint import (
-    TrainingState,
-    load_checkpoint,
-    load_training_state,
-    refuse_other_options,
-    save_checkpoint,
-)
+from ..models.adaclip.checkpoint import save_checkpoint
 from ..models.adaclip.hard_top_k import gumbel
 from ..models.adaclip.model import MAX_LOGIT_SCALE, ChosenFrames
-from ..models.adaclip.options import AdaClipOptions
+from .continuation import LAST, MODEL, Progress, settings_of, take_over, training_state, where_to_go_on
 from .distributed import Processes, processes
 from .frames_setup import write_networks
 from .loss import symmetric_info_nce
 from .metrics import retrieval_metrics
-from .optimizer import make_optimizer, restore, state_of
+from .optimizer import make_optimizer
 from .schedule import Schedule
 from .training_log import EpochRecord, TrainingLog
 from .training_setup import TrainingSetup, set_up
@@ -42,12 +34,7 @@ from .training_source import Batch
 from .training_videos import read_training_videos
 
 log = logging.getLogger("clipreel")
-MODEL, LAST, RUN = "model.safetensors", "last.safetensors", "run.json"
-# What may differ between a training and its continuation without changing a number.
-_FREE = {"encoder", "output_path", "overwrite", "resume", "do_inference", "save_last", "n_display", "tensorboard_dir",
-         "num_workers", "device", "val_batch_size", "texts", "features", "policy_features", "frames_dir", "batch_size", "dataset",
-         "preset", "annotations", "train_annot", "val_annot", "test_annot",
-         *(one.name for one in dataclasses.fields(AdaClipOptions))}
+RUN = "run.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +54,6 @@ class TrainingRun:
         return self.folder / MODEL
 
 
-@dataclass
-class _Progress:
-    """Where a training is."""
-
-    records: list[EpochRecord] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    best: EpochRecord | None = None
-
-
 def train(config: RetrievalTrainConfig, *, quiet: bool = False) -> TrainingRun:
     """Train as the config says; under torchrun, together with the other processes.
 
@@ -89,7 +67,7 @@ class _Training:
     def __init__(self, config: RetrievalTrainConfig, group: Processes, quiet: bool):
         self._config, self._group, self._quiet = config, group, quiet
         self._folder = Path(config.output_path).expanduser()
-        resume = _where_to_go_on(config, self._folder)
+        resume = where_to_go_on(config, self._folder)
         group.wait()  # before the first process writes what the others just looked for
         if group.is_first:
             prepare(self._folder)
@@ -113,7 +91,8 @@ class _Training:
                               f"gradient_accumulation_steps={accumulated} want {self._at_once * accumulated} pairs for one step, "
                               f"and there are {self._source.pairs}; give a smaller batch_size")
         self._schedule = Schedule(config, self._steps // accumulated * config.num_epochs)
-        self._progress = self._resumed(resume) if resume is not None else _Progress()
+        self._settings = settings_of(config, pairs_a_step=self._at_once, pairs=self._source.pairs, videos=self._videos.digest)
+        self._progress = Progress() if resume is None else take_over(resume, self._setup, self._optimizer, self._settings)
 
     def run(self) -> TrainingRun:
         config, progress = self._config, self._progress
@@ -123,6 +102,9 @@ class _Training:
                      self._source.pairs, self._setup.missing, self._steps, self._at_once, self._videos.chosen_by)
             if begun:
                 log.info("%d of %d epochs are done already", begun, config.num_epochs)
+            elif config.overwrite:
+                for name in (MODEL, LAST):
+                    (self._folder / name).unlink(missing_ok=True)
         said = TrainingLog(self._folder, config.num_epochs, tensorboard_dir=config.tensorboard_dir, quiet=self._quiet,
                            is_first=self._group.is_first)
         try:
@@ -222,61 +204,8 @@ class _Training:
         if not self._group.is_first:
             return
         progress = self._progress
-        assert progress.best is not None
-        training = None
-        if name == LAST:
-            training = TrainingState(
-                {**state_of(self._optimizer), "losses": torch.tensor(progress.losses, dtype=torch.float64)},
-                {"settings": self._settings(), "records": [asdict(one) for one in progress.records],
-                 "best": progress.best.epoch})
+        training = training_state(progress, self._optimizer, self._settings) if name == LAST else None
         try:
             save_checkpoint(self._folder / name, self._setup.checkpoint(len(progress.records)), training)
         except OSError as error:
             raise ConfigError(f"output_path={self._folder}: {name} cannot be written ({error})") from error
-
-    def _settings(self) -> dict[str, Any]:
-        """What a continuation must share, as JSON gives it back."""
-        values = {name: value for name, value in asdict(self._config).items() if name not in _FREE}
-        return {**values, "betas": list(self._config.betas), "pairs_a_step": self._at_once, "pairs": self._source.pairs,
-                "videos": self._videos.digest}
-
-    def _resumed(self, path: Path) -> _Progress:
-        """Takes over weights, optimizer and history. Raises UsageError where they are of another training."""
-        found, state = load_checkpoint(path), load_training_state(path)
-        if state is None:
-            raise ConfigError(f"resume={path}: holds a model but nothing to go on from; that is in {LAST} (save_last=true), and "
-                              "do_inference=true evaluates a model")
-        refuse_other_options(path, found.options, asdict(self._model.options))
-        if found.encoder != self._setup.encoder or found.policy != self._setup.policy:
-            raise ConfigError(f"resume={path}: was trained on features of {found.encoder}, and these are of {self._setup.encoder}")
-        _refuse_other_settings(path, state.progress["settings"], self._settings())
-        self._model.load_state_dict(found.model.state_dict())
-        if self._source.clip is not None:
-            self._source.clip.load_state_dict(found.clip_state)
-        tensors = dict(state.tensors)
-        losses = tensors.pop("losses").tolist()
-        restore(self._optimizer, tensors, str(path))
-        records = [EpochRecord(**one) for one in state.progress["records"]]
-        return _Progress(records, losses, records[int(state.progress["best"])])
-
-
-def _where_to_go_on(config: RetrievalTrainConfig, folder: Path) -> Path | None:
-    """resume=, or what this very command left behind when it was interrupted."""
-    if config.resume is not None:
-        return Path(config.resume).expanduser()
-    if config.overwrite:
-        return None
-    if (folder / LAST).is_file():
-        return folder / LAST
-    if (folder / MODEL).is_file():
-        raise ConfigError(f"output_path={folder}: holds a trained model already; give overwrite=true to replace it, or another "
-                          "output_path")
-    return None
-
-
-def _refuse_other_settings(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    differing = [f"{name}: {stored.get(name)} there, {wanted.get(name)} now" for name in {**stored, **wanted}
-                 if stored.get(name) != wanted.get(name)]
-    if differing:
-        raise ConfigError(f"{path} was trained with other settings ({'; '.join(differing)}): give the same to go on, "
-                          "overwrite=true to begin again, or another output_path")

@@ -26,7 +26,7 @@ from .annotations import CaptionedVideo
 from .distributed import Processes
 from .gallery import Gallery, load_gallery
 from .queries import query_features
-from .text_tower import TextTowerPairs
+from .text_tower import TextTowerPairs, text_layers
 from .training_source import PairSource, StoredPairs
 from .training_videos import TrainingVideos
 
@@ -47,7 +47,9 @@ class TrainingSetup:
 
     def checkpoint(self, epochs: int) -> Checkpoint:
         """As it is now, after so many epochs."""
-        return Checkpoint(self.model, self.encoder, self.texts, self.policy, self.source.trained_state(), epochs)
+        trained = {} if self.source.clip is None else self.source.clip.state_dict()
+        return Checkpoint(self.model, self.encoder, self.texts, self.policy,
+                          {name: tensor.detach().cpu() for name, tensor in trained.items()}, epochs)
 
 
 def set_up(config: RetrievalTrainConfig, videos: TrainingVideos, group: Processes) -> TrainingSetup:
@@ -68,8 +70,7 @@ def set_up(config: RetrievalTrainConfig, videos: TrainingVideos, group: Processe
     torch.manual_seed(config.seed)
     model = AdaClip(options).to(group.device)
     if model.head is not None:
-        network: torch.nn.Module = encoder().network  # pyright: ignore[reportAttributeAccessIssue]
-        model.head.begin_as({name: tensor.float() for name, tensor in network.state_dict().items()})
+        model.head.begin_as(text_layers(encoder()))
     at_once = config.val_batch_size
     source: PairSource
     if config.clip_is_frozen:

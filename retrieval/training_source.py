@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..models.adaclip.checkpoint import StateDict
 from ..models.adaclip.model import AdaClip
 from .annotations import CaptionRule
 from .gallery import Gallery
@@ -32,8 +31,8 @@ class PairSource(Protocol):
     """Pairs numbered from 0. What a batch holds depends on its arguments and the seed alone, so that a resumed training
     goes on as if it had not stopped, and several processes draw what one would.
 
-    `clip` has the CLIP's parameters that are trained, and `policy`, a part of it, those of a network of the selector's own;
-    `trained_state` names those that a checkpoint must hold. `expect`: which batch is next, should that be worth knowing.
+    `clip` has the CLIP's parameters that are trained, which a checkpoint then holds, and `policy`, a part of it, those of a
+    network of the selector's own. `expect`: which batch is next, should that be worth knowing.
     """
 
     pairs: int
@@ -45,8 +44,6 @@ class PairSource(Protocol):
     def expect(self, places: np.ndarray, epoch: int) -> None: ...
 
     def similarity(self, model: AdaClip) -> tuple[np.ndarray, np.ndarray]: ...  # validation: [Q, V], and the video of each [Q]
-
-    def trained_state(self) -> StateDict: ...
 
 
 class VideoTensors:
@@ -95,10 +92,6 @@ class StoredPairs:
         assert self._validation is not None and self._validation_texts is not None
         texts = model.encode_texts(torch.from_numpy(self._validation_texts.features).to(self._device))
         return self._validation.similarity(model, texts, self._texts_at_once), self._validation_texts.video_of
-
-    def trained_state(self) -> StateDict:
-        """See `PairSource`."""
-        return {}
 
 
 class TextRows:

@@ -72,8 +72,9 @@ def _path(config: RetrievalTrainConfig, part: str) -> Path | None:
             return folder
         folder = None
     if named is not None:
-        inside = None if folder is None else folder / Path(named).expanduser()
-        return inside if inside is not None and (inside.is_file() or config.annotations is not None) else Path(named).expanduser()
+        alone = Path(named).expanduser()
+        inside = alone if folder is None else folder / alone
+        return alone if alone.is_file() and not inside.is_file() else inside
     if folder is None:
         return None
     path = folder / f"{part}.json"

@@ -39,8 +39,8 @@ class TemporalHead(nn.Module):
         state = {f"blocks.{place}.{name}": text_tower.get(f"transformer.resblocks.{layer}.{name}")
                  for place, layer in enumerate(_LAYERS[self.name]) for name in self.blocks[0].state_dict()}
         if self.positions is not None:
-            positions, count = text_tower["positional_embedding"], self.positions.num_embeddings
-            state["positions.weight"] = positions[:count] if len(positions) >= count else None
+            positions, count = text_tower.get("positional_embedding"), self.positions.num_embeddings
+            state["positions.weight"] = positions[:count] if positions is not None and len(positions) >= count else None
         unfit = [name for name, own in self.state_dict().items() if (found := state[name]) is None or found.shape != own.shape]
         if unfit:
             raise ConfigError(f"sim_header={self.name} begins with layers {', '.join(map(str, _LAYERS[self.name]))} of the CLIP's "

@@ -12,7 +12,7 @@ from clipreel.errors import ConfigError, InputError, TrainingError, WeightsError
 from clipreel.extract.store.load import load_features
 from clipreel.models.adaclip.checkpoint import load_checkpoint, load_training_state
 from clipreel.retrieval.api import train_retrieval
-from clipreel.retrieval.train import LAST, MODEL
+from clipreel.retrieval.continuation import LAST, MODEL
 from clipreel.tests.retrieval.training_world import make_training_world
 from safetensors.torch import load_file
 
@@ -104,7 +104,7 @@ class Interrupted:
     """Control-C in the middle of an epoch."""
 
     def __init__(self, after: int):
-        self._after = after
+        self._after, self._epoch = after, 0
 
     def __enter__(self):
         from clipreel.retrieval.train import _Training
@@ -152,6 +152,31 @@ def test_another_model_s_features_are_refused(world, trained, tmp_path, small_fe
     keys = world.keys(tmp_path / "run", num_epochs=EPOCHS, features=small_features.features, texts=small_features.texts)
     with pytest.raises(ConfigError, match="was trained on features of"):
         train_retrieval(**keys, checkpoint=small_features.weights, resume=trained.folder / LAST)
+
+
+def test_a_model_is_replaced_only_when_that_is_said(world, tmp_path):
+    keys = world.keys(tmp_path / "run", num_epochs=1, save_last=False)
+    first = train_retrieval(**keys)
+    assert not (tmp_path / "run" / LAST).exists()
+    with pytest.raises(ConfigError, match="holds a trained model already"):
+        train_retrieval(**keys)
+    second = train_retrieval(**{**keys, "overwrite": True, "seed": 9})
+    assert first.losses != second.losses
+
+
+def test_do_inference_evaluates_the_checkpoint(world, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [f"features={world.folder / 'clip' / 'tiny'}", f"annotations={world.folder}", f"texts={world.folder}", "device=cpu"]
+    assert main(["retrieval", "train", "do_inference=true", f"resume={trained.checkpoint}", *given, "output_path=here"]) == 0
+    assert (tmp_path / "here" / "results.json").is_file()
+    inference = capsys.readouterr().out
+    assert main(["retrieval", "evaluate", f"checkpoint={trained.checkpoint}", *given, "output_path=same"]) == 0
+    method = [[line for line in text.splitlines() if line.startswith("> ")] for text in (inference, capsys.readouterr().out)]
+    assert method[0] == method[1] and "adaclip, trained mlp" in method[0][0]
+    assert main(["retrieval", "train", "do_inference=true", f"resume={trained.checkpoint}", *given, "frame_agg=mean"]) == 2
+    assert "was trained with frame_agg=mlp" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="trains nothing"):
+        train_retrieval(do_inference=True, resume=trained.checkpoint, features="x", annotations="y")
 
 
 # kinds of models
@@ -321,9 +346,9 @@ def test_a_temporal_head_begins_as_the_clips_layers(world, small_features, tmp_p
     run = train_retrieval(**world.keys(tmp_path / "run", features=small_features.features, texts=small_features.texts,
                                        checkpoint=small_features.weights, sim_header=sim_header, learning_rate=1e-12, num_epochs=1))
     state = load_file(small_features.weights)
-    head = load_checkpoint(run.checkpoint).model.head
+    head = load_checkpoint(run.checkpoint).model.state_dict()
     layer = 0 if sim_header == "seqTransf" else 4
-    torch.testing.assert_close(head.blocks[0].mlp.c_fc.weight, state[f"transformer.resblocks.{layer}.mlp.c_fc.weight"])
+    torch.testing.assert_close(head["head.blocks.0.mlp.c_fc.weight"], state[f"transformer.resblocks.{layer}.mlp.c_fc.weight"])
     with pytest.raises(ConfigError, match="as many layers"):  # the demonstration model's text tower has three
         train_retrieval(**world.keys(tmp_path / "tiny", sim_header=sim_header))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from clipreel.models.adaclip.checkpoint import load_checkpoint, load_training_state
 from clipreel.retrieval.api import train_retrieval
-from clipreel.retrieval.train import LAST, MODEL
+from clipreel.retrieval.continuation import LAST, MODEL
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
 
