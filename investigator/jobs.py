@@ -21,6 +21,7 @@ JobState = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
 MOST_ACTIVE = 200
 _MOST_KEPT = 300
 _SECONDS_BETWEEN_EVENTS = 0.25
+_STOP_SECONDS = 5.0  # a batch that is being encoded is not broken off
 ACTIVE = ("queued", "running", "paused")
 
 
@@ -44,6 +45,7 @@ class Job:
     control: Control = field(default_factory=Control)
     cancelled: bool = False
     held: bool = False
+    idle: threading.Event = field(default_factory=threading.Event)  # no thread is at it
     told: float = 0.0
     began: float = field(default_factory=time.monotonic)
     changed: Callable[[Job], object] = lambda job: None
@@ -93,6 +95,7 @@ class JobQueue:
                 if sum(one.state in ACTIVE for one in self._jobs.values()) >= MOST_ACTIVE:
                     raise Refusal(429, "too_many", f"{MOST_ACTIVE} jobs are waiting already", "wait, or cancel some of them")
                 job.changed = self._changed
+                job.idle.set()
                 same = self._jobs[job.id] = job
                 self._drop_old()
             if first and same.state == "queued":
@@ -126,11 +129,7 @@ class JobQueue:
         """An analysis keeps what it has done and lets others run meanwhile. Raises Refusal for other work."""
         if job.kind != "analysis":
             raise Refusal(409, "conflict", f"work of the kind {job.kind} cannot be paused", "cancel it, and start it again later")
-        with self._lock:
-            if job.state in ("queued", "running"):
-                job.held, job.state = True, "paused"
-                job.control.stop()
-        job.tell(now=True)
+        self._stop(job, "paused")
 
     def resume(self, job: Job) -> None:
         with self._lock:
@@ -140,10 +139,20 @@ class JobQueue:
         job.tell(now=True)
 
     def cancel(self, job: Job) -> None:
+        self._stop(job, "cancelled")
+
+    def _stop(self, job: Job, state: Literal["paused", "cancelled"]) -> None:
+        """Returns when what was done is kept, or soon before."""
         with self._lock:
-            if job.state in ACTIVE:
-                job.cancelled, job.state = True, "cancelled"
+            if state == "paused":
+                job.held = job.state in ("queued", "running", "paused")
+            else:
+                job.cancelled = job.state in ACTIVE
+            if job.state == "running":
                 job.control.stop()
+            elif job.held or job.cancelled:
+                job.state = state
+        job.idle.wait(_STOP_SECONDS)
         job.tell(now=True)
 
     def retry(self, job: Job) -> Job:
@@ -176,6 +185,7 @@ class JobQueue:
                     job.state, job.control, job.error, job.do = "running", Control(), None, None
                     job.cancelled = job.held = False
                     job.began = time.monotonic()
+                    job.idle.clear()
                     return job
                 self._lock.wait()
         return None
@@ -198,4 +208,5 @@ class JobQueue:
                 job.error, job.do = f"{type(error).__name__}: {error}", "try again; the terminal has the details"
             with self._lock:
                 job.state, job.phase = state, None if state != "queued" else job.phase
+                job.idle.set()
             job.tell(now=True)
