@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from typing import Any
 
@@ -17,6 +18,8 @@ from .language_matcher import LanguageMatcher
 from .matching import TextMatcher
 from .run import DifferencingRun, run
 from .scores import read_predictions
+
+log = logging.getLogger("clipreel")
 
 
 def compare_videos(*, encoder: Encoder | None = None, **keys: Any) -> DifferencingRun:
@@ -41,10 +44,14 @@ def evaluate_differences(**keys: Any) -> Evaluation:
 def evaluate_predictions(config: DifferencingEvaluateConfig) -> Evaluation:
     """Scores of stored predictions. Raises UsageError, and AnswerError where a language model gives no answer."""
     pairs = read_pairs(config.dataset, split=config.split, subset_mode=config.subset_mode)
-    predictions = read_predictions(config.predictions, pairs)
+    predictions = read_predictions(config.predictions, pairs, are_open=config.eval_mode == "open")
     if config.eval_mode == "closed":
         return evaluate(pairs, predictions, "closed", config.scoring)
     if config.matcher == "text":
         return evaluate(pairs, predictions, "open", config.scoring, TextMatcher())
     with closing(language_client(config, "matcher=openai", instead="matcher=text, ")) as client:
-        return evaluate(pairs, predictions, "open", config.scoring, LanguageMatcher(client, config.matcher_model, config.seed))
+        matcher = LanguageMatcher(client, config.matcher_model, config.seed)
+        try:
+            return evaluate(pairs, predictions, "open", config.scoring, matcher)
+        finally:
+            log.info("%s", client.spending)

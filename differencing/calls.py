@@ -52,6 +52,11 @@ class Spending:
     seconds: float = 0.0  # the sum of the calls' latencies
     cost_usd: float | None = 0.0  # None: a model without a known price
 
+    def __str__(self) -> str:
+        cost = "price unknown" if self.cost_usd is None else f"${self.cost_usd:.4f}"
+        return (f"{self.calls} calls, {self.cached} answers from the cache, {self.repaired} had only after a repair, {self.failed} "
+                f"not had; {self.input_tokens} tokens in, {self.output_tokens} out; {cost}; {self.seconds:.1f} s of waiting")
+
 
 class LanguageClient:
     """Asks `base_url`; threads share it.

@@ -15,6 +15,7 @@ DIFFERENCES, REPORT = "differences.json", "report.html"
 def run(config: DifferencingConfig) -> int:
     """Returns the exit code: 1 when some pair failed."""
     from ..extract.stage_files import write_json, write_text
+    from .calls import Spending
     from .evaluate import evaluate as score
     from .report import differences_record, page
     from .run import PREDICTIONS
@@ -41,12 +42,9 @@ def run(config: DifferencingConfig) -> int:
     if local.mean_error_seconds is not None and local.hit_rate is not None:
         sys.stdout.write(f"localization: {local.mean_error_seconds:.2f} s from the annotated frames, {100 * local.hit_rate:.1f} % "
                          f"within half a second ({local.clips} clips and differences)\n")
-    calls = done.run["calls"]
-    if calls["calls"] or calls["cached"] or calls["failed"]:
-        cost = "price unknown" if calls["cost_usd"] is None else f"${calls['cost_usd']:.4f}"
-        log.info("%d calls, %d answers from the cache, %d had only after a repair, %d not had; %d tokens in, %d out; %s; %.1f s of "
-                 "waiting", calls["calls"], calls["cached"], calls["repaired"], calls["failed"], calls["input_tokens"],
-                 calls["output_tokens"], cost, calls["seconds"])
+    calls = Spending(**done.run["calls"])
+    if calls.calls or calls.cached or calls.failed:
+        log.info("%s", calls)
     for key, reason in done.run["failed"].items():
         log.error("  failed: %s: %s", key, reason)
     log.info("%d of %d pairs done; %s", len(done.results) - len(done.run["failed"]), len(done.results), done.folder)

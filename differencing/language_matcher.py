@@ -27,15 +27,16 @@ class LanguageMatcher:
         self._client, self._model, self._seed = client, model, seed
 
     def match(self, pairs: Sequence[Proposed]) -> list[dict[str, str | None]]:
-        values = self._asked([self._match(pair) for pair in pairs])
+        values = self._asked("matching", [self._match(pair) for pair in pairs])
         return [{one["annotated"]: one["proposed"] for one in value["matches"]} for value in values]
 
     def opposite(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        values = self._asked([self._opposites(pairs[begin:begin + _BATCH]) for begin in range(0, len(pairs), _BATCH)])
+        values = self._asked("opposites", [self._opposites(pairs[begin:begin + _BATCH]) for begin in range(0, len(pairs), _BATCH)])
         return [turned for value in values for turned in value["opposite"]]
 
-    def _asked(self, requests: Sequence[Request]) -> list[Any]:
+    def _asked(self, purpose: str, requests: Sequence[Request]) -> list[Any]:
         """Every answer. Scores of some of them would be of something else: one that fails is the end, the others are kept."""
+        self._client.announce(purpose, requests)
         replies = self._client.ask(requests)
         failed = next(((request, reply) for request, reply in zip(requests, replies, strict=True) if reply.error), None)
         if failed is not None:

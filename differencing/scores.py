@@ -55,9 +55,9 @@ def items_csv(items: Sequence[Item]) -> str:
     return text.getvalue()
 
 
-def read_predictions(name: str, pairs: Sequence[Pair]) -> dict[str, dict[str, Prediction]]:
+def read_predictions(name: str, pairs: Sequence[Pair], *, are_open: bool = False) -> dict[str, dict[str, Prediction]]:
     """By pair key and difference id: our predictions.json, the benchmark's mapping, or its list in the pairs' order. An answer
-    may be the bare letter, in closed runs.
+    may be the bare letter, but for open ones, which are told by their descriptions.
 
     Raises InputError that names the record.
     """
@@ -75,10 +75,10 @@ def read_predictions(name: str, pairs: Sequence[Pair]) -> dict[str, dict[str, Pr
         content = dict(zip((pair.key for pair in pairs), content, strict=True))
     if not isinstance(content, dict):
         raise InputError(f"predictions={name}: allowed is a mapping of pairs, or a list in their order")
-    return {str(key): _predictions(f"{name}: {key}", value) for key, value in content.items()}
+    return {str(key): _predictions(f"{name}: {key}", value, are_open) for key, value in content.items()}
 
 
-def _predictions(place: str, value: Any) -> dict[str, Prediction]:
+def _predictions(place: str, value: Any, are_open: bool) -> dict[str, Prediction]:
     if not isinstance(value, Mapping):
         raise InputError(f"{place}: is no mapping of differences")
     found = {}
@@ -86,5 +86,9 @@ def _predictions(place: str, value: Any) -> dict[str, Prediction]:
         answer = one.get("prediction") if isinstance(one, Mapping) else one
         if answer not in _ANSWERS:
             raise InputError(f"{place}, difference {name}: prediction {answer!r}; allowed is {', '.join(_ANSWERS)}")
-        found[str(name)] = Prediction(str(one.get("description", "")) if isinstance(one, Mapping) else "", answer)
+        description = one.get("description", "") if isinstance(one, Mapping) else ""
+        if not isinstance(description, str) or (are_open and not description.strip()):
+            raise InputError(f"{place}, difference {name}: description is {description!r}; eval_mode=open needs the difference's "
+                             "text")
+        found[str(name)] = Prediction(description, answer)
     return found

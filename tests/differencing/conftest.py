@@ -1,6 +1,7 @@
 """A world of drawn pairs, a model with eyes in a process of its own, and a server whose answers a test scripts."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -86,7 +87,7 @@ def hang(handler):
 
 def drop(handler):
     handler.close_connection = True
-    handler.connection.close()
+    handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

@@ -131,7 +131,19 @@ def test_a_server_error_passes_or_is_said(serve):
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("how", [hang, drop])
+def cut(handler):
+    """A part of an answer, and then the end of the connection."""
+    data = completion(GOOD)
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data[:-20])
+    handler.wfile.flush()
+    drop(handler)
+
+
+@pytest.mark.parametrize("how", [hang, drop, cut])
 def test_a_hang_or_a_broken_connection_is_tried_again_and_then_said(serve, how):
     server = serve(lambda body, number: GOOD if number == 1 else how)
     assert client(server, timeout_seconds=0.3).one(question()) == {"answer": "a"}

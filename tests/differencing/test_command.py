@@ -381,6 +381,14 @@ def test_open_predictions_are_matched_by_words(answered, capsys, tmp_path):
     assert record["excess"] == 6
 
 
+def test_open_predictions_without_a_text_are_refused(answered, capsys):
+    words, write = answered
+    write({PAIRS[0].key: {"0": "a"}})
+    assert cli.main(words) == 0
+    assert cli.main([*words, "eval_mode=open"]) == 2
+    assert "pair_7000, difference 0: description is ''" in capsys.readouterr().err
+
+
 def test_compat_and_strict_part_at_the_limit(answered, capsys, tmp_path):
     words, write = answered
     records = read(tmp_path / "pairs.json")
@@ -418,6 +426,8 @@ def test_a_language_model_matches_over_http_and_is_asked_once(answered, serve, c
     record = read(tmp_path / "scores_strict.json")
     assert record["overall"]["right"] == pytest.approx(15 / 18)
     assert record["unanswered_pairs"] == 1
+    err = capsys.readouterr().err
+    assert err.index("matching: 5 questions to ask") < err.index("opposites: 3 questions to ask") < err.index("9 calls, 0 answers")
     assert len(server.requests) == 5 + 1 + 3  # matches, a repair, and fifteen statements in sixes for their opposites
     complaint = next(body["messages"][-1]["content"] for body in server.requests if len(body["messages"]) == 4)
     assert "annotated must be each of" in complaint
