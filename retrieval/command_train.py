@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -39,9 +40,11 @@ def train(config: RetrievalTrainConfig) -> int:
 
 def evaluation_of(config: RetrievalTrainConfig) -> RetrievalEvaluateConfig:
     """do_inference=true in the words of `retrieval evaluate`: the checkpoint's own options hold, and others are refused."""
-    own = {} if config.output_path == RetrievalTrainConfig.output_path else {"output_path": config.output_path}
-    return RetrievalEvaluateConfig(
+    asked = RetrievalEvaluateConfig(
         checkpoint=config.resume, dataset=config.dataset, annotations=config.annotations, features=config.features,
         policy_features=config.policy_features, frames_dir=config.frames_dir if config.features is None else None,
         texts=config.texts, top_k=config.top_k, frame_agg=config.frame_agg, encoder_checkpoint=config.encoder.checkpoint,
-        seed=config.seed, device=config.device, test_annot=config.test_annot, **own)
+        seed=config.seed, device=config.device, test_annot=config.test_annot)
+    if config.output_path == RetrievalTrainConfig.output_path:  # not given: where evaluations go by themselves
+        return asked
+    return dataclasses.replace(asked, output_path=config.output_path)
