@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..configs.retrieval_evaluate_schema import RetrievalEvaluateConfig
-from ..errors import ConfigError, StoredDataError
+from ..errors import ConfigError
 from ..extract.devices import resolve_devices
 from ..extract.stage_files import prepare, write_json
 from ..extract.stored import encoder_of
@@ -23,7 +23,7 @@ from .annotations import CaptionedVideo, CaptionRule, read_annotations
 from .baselines import MOST_VIDEOS, best_positions
 from .evaluation_files import captions_file, training_file
 from .frame_folders import encode_folders
-from .gallery import Gallery, chosen_before, load_gallery
+from .gallery import Gallery, chosen_before, load_gallery, stored_by_id
 from .metrics import RetrievalMetrics, retrieval_metrics
 from .queries import QueryFeatures, query_features
 from .rivals import Line, Model, Operations, operations, rivals
@@ -84,10 +84,12 @@ def run(config: RetrievalEvaluateConfig, *, encoder: Encoder | None = None, quie
     prepare(folder)
     features, encoder = _features(config, checkpoint, videos, settings.num_frm, folder, encoder, device, quiet)
     gallery = load_gallery(features, [video.video_id for video in videos], settings.num_frm, config.policy_features)
-    _check(config, checkpoint, gallery)
+    _check(config, checkpoint, gallery, encoder)
     texts = _Texts(config, checkpoint, gallery.encoder, settings, encoder, device)
     queries = texts.of(videos)
     positions, notes = _fixed_positions(config, settings, features, texts)
+    if gallery.selected_by is not None:
+        notes += ("the features are of the frames that the checkpoint chose before they were encoded: every choice is from those",)
     model = Model(checkpoint, config.frame_agg, config.qscore_temp, device)
     measured = []
     for line, similarity in rivals(model, gallery, queries.features, settings.top_k, settings.selection, positions, config.seed):
@@ -160,8 +162,11 @@ def _features(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None, vi
                           encoder_config=config.frames_encoder, batch_size=config.batch_size, device=device, quiet=quiet), encoder
 
 
-def _check(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None, gallery: Gallery) -> None:
-    """Raises ConfigError where the checkpoint knows other features than these."""
+def _check(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None, gallery: Gallery, encoder: Encoder | None) -> None:
+    """Raises ConfigError where the checkpoint knows other features than these, or texts would come from another model."""
+    if encoder is not None and encoder.identity != gallery.encoder:
+        raise ConfigError(f"the features were made by {gallery.encoder}, and the encoder that is given is {encoder.identity}: give "
+                          "that one")
     if checkpoint is None:
         return
     if gallery.encoder != checkpoint.encoder:
@@ -180,14 +185,14 @@ def _fixed_positions(config: RetrievalEvaluateConfig, settings: _Settings, featu
     path = training_file(config)
     if path is None:
         return None, ("best fixed positions: not measured, there is no train_annot to learn them from",)
-    videos = read_annotations(path)
+    stored, _ = stored_by_id("features", features, None)
+    videos = tuple(video for video in read_annotations(path) if video.video_id in stored)
+    if not videos:
+        return None, (f"best fixed positions: not measured, no video of {path} has features in {features}",)
     if len(videos) > MOST_VIDEOS:
         drawn = np.random.default_rng(config.seed).permutation(len(videos))[:MOST_VIDEOS]
         videos = tuple(videos[place] for place in np.sort(drawn))
-    try:
-        gallery = load_gallery(features, [video.video_id for video in videos], settings.num_frm)
-    except StoredDataError as error:
-        return None, (f"best fixed positions: not measured, the training videos have no features ({error})",)
+    gallery = load_gallery(features, [video.video_id for video in videos], settings.num_frm)
     queries = texts.of(videos)
     sums = np.zeros((len(videos), queries.features.shape[1]), dtype=np.float32)
     np.add.at(sums, queries.video_of, queries.features)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from clipreel import evaluate_retrieval, extract_features
+from clipreel import evaluate_retrieval, extract_features, load_encoder
 from clipreel.cli import main
 from clipreel.errors import ConfigError, InputError, UsageError
 from clipreel.extract.text_features import CaptionFeatures
@@ -174,7 +174,7 @@ def test_without_training_videos_the_fixed_positions_are_left_out_and_it_is_said
     assert any("best fixed positions" in note for note in done.notes)
     (tmp_path / "train.json").write_text(json.dumps({"no such video": {"sentences": ["a ring"]}}))
     done = evaluate(world, tmp_path, tiny, annotations=tmp_path / "alone.json", no_policy=True, num_frm=16, top_k=4)
-    assert any("training videos have no features" in note for note in done.notes)
+    assert any("has features" in note for note in done.notes)
 
 
 def test_folders_of_pictures_in_place_of_features(world, tmp_path, tiny, sample_videos, caplog):
@@ -226,13 +226,32 @@ def test_what_cannot_be_meant_is_refused(world, tmp_path, tiny, checkpoint, keys
 
 
 def test_features_of_another_model_than_the_checkpoints_are_refused(world, tmp_path, tiny, checkpoint, sample_videos):
-    from clipreel import load_encoder
-
     other = load_encoder("clip", "tiny", device="cpu", crop="squash")
     extract_features(sample_videos[0], encoder=other, extraction_total=16, on_extraction="save_numpy", output_path=tmp_path)
     (tmp_path / "test.json").write_text(json.dumps({sample_videos[0].stem: {"sentences": ["a ring"]}}))
     with pytest.raises(ConfigError, match="knows those of"):
-        evaluate(world, tmp_path / "out", tiny, annotations=tmp_path, features=tmp_path / "clip", checkpoint=checkpoint)
+        evaluate(world, tmp_path / "out", other, annotations=tmp_path, features=tmp_path / "clip", checkpoint=checkpoint)
+    with pytest.raises(ConfigError, match="the encoder that is given"):
+        evaluate(world, tmp_path / "out", tiny, annotations=tmp_path, features=tmp_path / "clip", no_policy=True)
+
+
+def test_a_selector_with_eyes_of_its_own(world, tmp_path, tiny):
+    raw = load_encoder("policy", "raw", device="cpu")
+    extract_features(file_with_video_paths=world / "videos.csv", encoder=raw, extraction_total=16, on_extraction="save_numpy",
+                     output_path=tmp_path)
+    torch.manual_seed(1)
+    options = AdaClipOptions(dim=64, num_frm=16, top_k=4, hidden_dim=32, mlp_hidden_dim=32, policy_backbone="raw",
+                             policy_dim=raw.dim)
+    model = AdaClip(options)
+    save_checkpoint(tmp_path / "model.safetensors", Checkpoint(model, tiny.identity, TextRules("mean", 77), raw.identity))
+    keys = {"checkpoint": tmp_path / "model.safetensors", "policy_features": tmp_path / "policy"}
+    done = evaluate(world, tmp_path / "out", tiny, **keys)
+    assert (lines(done)[0], done.operations.frames_encoded) == (("adaclip", "trained mlp", 4), 4)
+    ids = [video.video_id for video in read_annotations(world / "test.json")]
+    gallery = load_gallery(world / "clip" / "tiny", ids, 16, tmp_path / "policy")
+    assert gallery.policy is not None and gallery.policy.shape == (12, 16, 3136)
+    with pytest.raises(ConfigError, match="needs those of"):
+        evaluate(world, tmp_path / "out", tiny, checkpoint=keys["checkpoint"])
 
 
 def test_annotations_that_are_not_there_are_said_with_what_is(world, tmp_path, tiny):
