@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -109,9 +109,7 @@ def copy_part(source: Path, target: Path, begin_ms: float, end_ms: float, advanc
         start = Fraction(container.start_time or 0, 1_000_000)
         container.seek(int((Fraction(str(begin_ms)) / 1000 + start) * 1_000_000), backward=True)
         origin: Fraction | None = None
-        for packet in container.demux(kept):
-            if packet.dts is None or packet.pts is None:
-                continue
+        for packet in _with_decode_times(container.demux(kept), picture):
             base = Fraction(packet.time_base)
             seconds = packet.pts * base - start
             if origin is None:
@@ -132,6 +130,29 @@ def copy_part(source: Path, target: Path, begin_ms: float, end_ms: float, advanc
         return float(origin * 1000)
 
 
+def _with_decode_times(packets: Iterator[Any], picture: Any) -> Iterator[Any]:
+    """Packets that have a time. After a seek Matroska does not say when the first pictures were to be decoded: they get the times
+    before the first one that does."""
+    step = max(1, int(1 / (Fraction(picture.average_rate or 25) * Fraction(picture.time_base))))
+    waiting: list[Any] = []
+    for packet in packets:
+        if packet.pts is None or (packet.dts is None and packet.stream.index != picture.index):
+            continue
+        if packet.stream.index != picture.index:
+            yield packet
+        elif packet.dts is None:
+            waiting.append(packet)
+        else:
+            for place, earlier in enumerate(waiting):
+                earlier.dts = packet.dts - step * (len(waiting) - place)
+                yield earlier
+            waiting = []
+            yield packet
+    for earlier in waiting:
+        earlier.dts = earlier.pts
+        yield earlier
+
+
 @contextmanager
 def _written(target: Path, options: dict[str, str]) -> Iterator[av.container.OutputContainer]:
     """A new file that is whole or not there. Raises OutputError."""
@@ -150,7 +171,8 @@ def _written(target: Path, options: dict[str, str]) -> Iterator[av.container.Out
             raise
         raise OutputError(f"{target.name}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _picture_stream(output: av.container.OutputContainer, codecs: _Codecs, width: int, height: int, source: Any) -> Any:

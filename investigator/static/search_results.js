@@ -52,7 +52,7 @@ export class SearchResults {
         element("span", { class: `tag ${best.odds >= 2.2 ? "good" : best.odds >= 0 ? "warn" : ""}`, title: `${percent(best.odds)} against neutral texts` }, `${written(best.odds, "baseline")} ${wordFor(best.odds)}`),
         element("span", { class: "count" }, matching ? `${span(matching / 1000)} in all` : "", video.duration_ms ? ` of ${clock(video.duration_ms / 1000, 0)}` : "")),
       this.#strip(video, strip, open),
-      element("ul", { class: "moments" }, moments.slice(0, 5).map((moment) => element("li", {}, element("button", { type: "button", on: { click: () => open(moment.time_ms / 1000) } },
+      element("ul", { class: "moments" }, moments.filter((moment) => moment.odds >= 0 || best.odds < 0).slice(0, 5).map((moment) => element("li", {}, element("button", { type: "button", on: { click: () => open(moment.time_ms / 1000) } },
         element("img", { class: "thumb", src: `api/videos/${video.id}/frame?time_ms=${moment.time_ms}&width=320`, alt: "", loading: "lazy", width: 144, height: 90 }),
         element("span", { class: "number" }, slots.has(moment.query) && swatch(slots.get(moment.query)), " ", clock(moment.time_ms / 1000, 1), element("span", { class: "soft" }, ` ${written(moment.odds, "baseline")}`)))))));
   }
