@@ -20,6 +20,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
 # Playing sound needs a device that headless machines have not; the picture's clock must not wait for it.
 NO_NETWORK = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 LONG_MS = 15_000
+WIDTHS = ((1440, 900), (390, 844))
 STILL = "(id) => { const video = document.getElementById(id); return !video.seeking && video.readyState >= 2; }"
 
 
@@ -118,3 +119,17 @@ def axe_violations(page: Any, source: str) -> list[str]:
     found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
     return [f"{one['id']} ({one['impact']}): {one['help']}: " + "; ".join(str(node["target"]) for node in one["nodes"][:3])
             for one in found["violations"] if one["impact"] in ("serious", "critical")]
+
+
+def look(tab: Visit, folder: Path, name: str, axe: str, *, every: bool = False) -> None:
+    """Screenshots in light and dark, wide and narrow, none of them wider than its window; axe on one of them, or on every."""
+    for width, height in WIDTHS:
+        tab.page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            tab.page.wait_for_timeout(100)
+            tab.page.screenshot(path=folder / f"{name}_{scheme}_{width}.png", full_page=True)
+            assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{name} is wider than {width}"
+            if every or (scheme, width) == ("light", 1440):
+                assert axe_violations(tab.page, axe) == [], f"{name}, {scheme}, {width}"
+    tab.page.set_viewport_size({"width": WIDTHS[0][0], "height": WIDTHS[0][1]})

@@ -1,6 +1,7 @@
 """A running investigator with the demonstration model, and videos to open."""
 
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from fractions import Fraction
@@ -110,6 +111,15 @@ def visit(chromium, site):
     for context in contexts:
         context.close()
     assert [one for visit in visits for one in visit.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Where screenshots go: CLIPREEL_SCREENSHOTS, to be looked at, or a temporary folder."""
+    kept = os.environ.get("CLIPREEL_SCREENSHOTS")
+    if kept:
+        Path(kept).mkdir(parents=True, exist_ok=True)
+    return Path(kept) if kept else tmp_path_factory.mktemp("screenshots")
 
 
 @pytest.fixture(scope="session")

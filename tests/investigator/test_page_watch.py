@@ -110,7 +110,8 @@ STATE = """() => {
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   return {
-    hash: location.hash, texts: all('.query .text').map((text) => text.textContent), hidden: all('.query[data-hidden] .text').length,
+    hash: location.hash, texts: all('.query .text').map((text) => text.textContent),
+    hidden: all('.query[data-hidden] .text').length,
     scale: one('input[name=scale]:checked').value, threshold: one('#plot .threshold').innerText,
     ticks: all('#plot .xtick text').map((text) => text.textContent), lines: all('#plot .scatterlayer .trace').length,
   };

@@ -1,0 +1,196 @@
+"""Library and Compare in a real browser, segments that are kept and exported, keys, and how the page speaks to assistive tools."""
+
+import json
+import re
+
+import pytest
+from clipreel.tests.investigator.browser import look
+from clipreel.tests.investigator.coded_videos import RED, write_coded
+
+def test_watch_is_accessible_and_fits_light_and_dark_wide_and_narrow(visit, axe, pictures):
+    tab = visit().ready(2)
+    tab.page.locator("#segments-body .segment").first.wait_for()
+    tab.page.locator("#filmstrip-body .film").wait_for()
+    look(tab, pictures, "watch", axe, every=True)
+
+
+def test_segments_are_kept_rejected_and_exported(visit, site):
+    tab = visit().ready(2)
+    row = tab.page.locator("#segments-body .segment").first
+    row.get_by_role("button", name=re.compile("^Reject")).click()
+    tab.until("document.querySelector('#segments-body .segment').dataset.mark === 'reject'")
+    row.get_by_role("button", name=re.compile("^Keep")).click()
+    tab.until("document.querySelector('#segments-body .segment').dataset.mark === 'keep'")
+    tab.until("document.querySelector('#segments-count').textContent.includes('100 % of the judged kept')")
+    for label, start in (("CSV table", None), ("WebVTT cues", "WEBVTT"), ("JSON", "{")):
+        tab.page.locator("summary", has_text="Export").click()
+        with tab.page.expect_download() as waiting:
+            tab.page.get_by_role("button", name=label, exact=True).click()
+        text = waiting.value.path().read_text()
+        assert "a red circle" in text and (start is None or text.startswith(start))
+    tab.page.reload()
+    tab.until("document.querySelector('#segments-body .segment')?.dataset.mark === 'keep'")
+
+
+def test_the_threshold_moves_by_key_and_cuts_the_segments_anew(visit, site):
+    tab = visit().ready(2)
+    tab.page.locator("#segments-body .segment").first.wait_for()
+    tab.page.keyboard.press("t")
+    for _ in range(22):
+        tab.page.keyboard.press("PageDown")
+    tab.until("document.querySelector('#segments-count').textContent.includes('20 s')")
+
+
+def test_not_this_leaves_moments_out(visit, site):
+    tab = visit(f"#/watch?v={site.ids['coded.webm']}&text0=a+red+circle&text1=a+blue+square").ready(2)
+    tab.page.locator("#segments-body .segment").first.wait_for()
+    tab.page.get_by_label("not this").check()
+    tab.page.get_by_label("New text to look for").fill("a large red circle")
+    tab.page.get_by_label("New text to look for").press("Enter")
+    tab.ready(3)
+    tab.until("document.querySelectorAll('#segments-body .segment').length === 0")
+    tab.until("location.hash.includes('not2=a+large+red+circle')")
+
+
+def test_this_frame_as_the_query(visit, site):
+    tab = visit(f"#/watch?v={site.ids['coded.webm']}&t=14&none=1")
+    tab.until("document.querySelector('#video').readyState >= 2 && !document.querySelector('#video').seeking")
+    tab.page.get_by_role("button", name="This frame").click()
+    tab.ready(1)
+    tab.page.locator("#filmstrip-body .film button").first.click()
+    assert 300 <= tab.settled_code() < 400
+    tab.until("/frame0=[a-z0-9_-]+~14/.test(decodeURIComponent(location.hash))")
+
+
+def test_a_picture_file_as_the_query(visit, site, tmp_path):
+    frame = site.client.get(f"/api/videos/{site.ids['coded.webm']}/frame?time_ms=6000&width=320")
+    (tmp_path / "red.jpg").write_bytes(frame.body)
+    tab = visit(f"#/watch?v={site.ids['coded.webm']}&none=1")
+    tab.page.get_by_label("Picture to look for").set_input_files(tmp_path / "red.jpg")
+    tab.ready(1)
+    tab.page.locator("#filmstrip-body .film button").first.click()
+    assert 100 <= tab.settled_code() < 200
+    tab.page.reload()
+    tab.ready(1)
+
+
+def test_the_keys_and_their_sheet(visit, site):
+    tab = visit().ready(2)
+    page = tab.page
+    page.keyboard.press("?")
+    assert page.locator("#help-dialog").is_visible()
+    assert "next segment" in page.locator("#help-dialog").inner_text()
+    page.keyboard.press("Escape")
+    assert not page.locator("#help-dialog").is_visible()
+    for key, frame in (("l", 125), ("ArrowRight", 150), ("j", 25), ("n", 100), (".", 101), (",", 100), ("Home", 0)):
+        page.keyboard.press(key)
+        assert tab.settled_code() == frame, key
+    page.keyboard.press("2")
+    tab.until("document.querySelector('.query[data-focused] .text').textContent === 'a blue square'")
+    page.keyboard.press("h")
+    tab.ready(1)
+    page.keyboard.press("s")
+    tab.ready(1)
+    page.keyboard.press("+")
+    tab.until("location.hash.includes('zoom=')")
+    page.keyboard.press("0")
+    tab.until("!location.hash.includes('zoom=')")
+    page.keyboard.press("/")
+    page.keyboard.type("jk?")  # keys rest while one types
+    assert page.get_by_label("New text to look for").input_value() == "jk?"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Add"
+
+
+def test_library_searches_all_and_leads_to_the_moment(visit, site, axe, pictures):
+    tab = visit("#/library")
+    tab.until("document.querySelectorAll('.virtual-row .video-name').length >= 3")
+    tab.page.get_by_label("Text to look for in all videos").fill("a blue square")
+    tab.page.keyboard.press("Enter")
+    tab.page.locator(".result").first.wait_for()
+    result = tab.page.locator(".result", has_text="coded.webm")
+    assert "strong" in result.inner_text()
+    look(tab, pictures, "library", axe, every=True)
+    result.locator(".moments button").first.click()
+    tab.ready(1)
+    assert 300 <= tab.settled_code() < 400
+    assert "text0=a+blue+square" in tab.page.evaluate("location.hash")
+    tab.page.go_back()
+    tab.until("!document.querySelector('#library').hidden && document.querySelectorAll('.result').length > 0")
+
+
+def test_a_library_of_a_thousand_videos_has_few_rows(visit, site):
+    tab = visit(opened=False)
+    some = site.client.get(f"/api/videos/{site.ids['coded.webm']}").json
+
+    def many(route):
+        asked = dict(part.split("=") for part in route.request.url.split("?")[1].split("&"))
+        offset, limit = int(asked["offset"]), int(asked["limit"])
+        rows = [{**some, "name": f"video {n:04}.webm", "state": "missing"} for n in range(offset, min(1000, offset + limit))]
+        route.fulfill(json={"total": 1000, "offset": offset, "videos": rows})
+
+    tab.page.route(re.compile(r"/api/videos\?"), many)
+    tab.open("#/library")
+    tab.until("document.querySelector('.virtual-row')?.innerText.includes('video 0000')")
+    tab.page.locator(".virtual").evaluate("(list) => { list.scrollTop = list.scrollHeight; }")
+    tab.until("document.querySelector('.virtual').innerText.includes('video 0999')")
+    assert tab.page.locator(".virtual-row").count() < 40
+    assert tab.count("GET /api/videos?") <= 20
+
+
+@pytest.fixture(scope="module")
+def compared(site):
+    """A result of differencing over two coded videos, made by the command itself."""
+    from clipreel.cli import main
+    from clipreel.sample.scene import Shape, VideoScript
+
+    folder = site.folder / "pair"
+    folder.mkdir()
+    yellow = Shape("yellow", "circle", "large", "middle")
+    square = Shape("blue", "square", "large", "middle")
+    for name, parts in (("first", ((RED, 2.0), (square, 1.0))), ("second", ((yellow, 1.0), (square, 2.0)))):
+        write_coded(folder / f"{name}.webm", VideoScript.of([(*part, "still") for part in parts], seed=5))
+    proposals = {"first-second": {"action": "a circle, then a square", "differences": [
+        {"id": "0", "name": "colour", "statement": "a yellow circle", "span": "frame", "opposite": "a red circle", "query": None}],
+        "stages": [
+            {"id": "0", "name": "circle", "description": "the circle", "retrieval_strings": ["a circle"], "difference_ids": ["0"]},
+            {"id": "1", "name": "square", "description": "the square", "retrieval_strings": ["a square"], "difference_ids": []}]}}
+    (folder / "proposals.json").write_text(json.dumps(proposals))
+    done = main(["differencing", f"videos=[{folder / 'first.webm'}, {folder / 'second.webm'}]", "action=a circle, then a square",
+                 f"proposals={folder / 'proposals.json'}", "judge=clip", "model_name=tiny", "device=cpu", "extraction_fps=4",
+                 f"output_path={site.folder.parent / 'output' / 'differencing'}"])
+    assert done == 0
+    return site.client.get("/api/differences").json["results"][0]["id"]
+
+
+def test_compare_plays_both_by_stage_and_a_corrected_frame_makes_the_verdict_stale(visit, site, compared, axe, pictures):
+    tab = visit(f"#/compare?result={compared}")
+    page = tab.page
+    tab.until("document.querySelectorAll('.difference').length === 1 && document.querySelectorAll('.stage').length === 4")
+    tab.until("['video-a', 'video-b'].every((id) => document.getElementById(id).readyState >= 2)")
+    assert "applies more to B" in page.locator(".difference").inner_text()
+    look(tab, pictures, "compare", axe, every=True)
+    page.locator('.ribbon[data-side="a"] .stage', has_text="square").click()
+    codes = [tab.settled_code(f"video-{side}") for side in "ab"]
+    spans = site.client.get(f"/api/differences/{compared}").json["stages"][1]
+    assert [code / 25 for code in codes] == [pytest.approx(spans[side][0] / 1000, abs=0.041) for side in "ab"]
+    page.locator(".difference .frames").nth(1).locator("figure button").first.click()
+    tab.settled_code("video-b")
+    page.get_by_role("button", name="B: one frame on").click()
+    code = tab.settled_code("video-b")
+    page.get_by_role("button", name="Use the frame on screen").click()
+    tab.until("document.querySelector('.difference').innerText.includes('frames edited, verdict stale')")
+    assert site.client.get(f"/api/differences/{compared}").json["differences"][0]["b_ms"][0] == pytest.approx(code * 40, abs=1)
+    page.get_by_role("button", name="Judge again").click()
+    tab.until("!document.querySelector('.difference').innerText.includes('stale')")
+    assert "applies more to B" in page.locator(".difference").inner_text()
+
+
+def test_two_plain_videos_keep_their_offset_while_playing(visit, site):
+    tab = visit(f"#/compare?a={site.ids['coded.webm']}&b={site.ids['coded.webm']}&offset=2")
+    tab.until("['video-a', 'video-b'].every((id) => document.getElementById(id).readyState >= 2)")
+    tab.page.locator("#compare").get_by_role("button", name="Start").click()
+    tab.until("document.getElementById('video-a').currentTime > 1.5")
+    tab.page.locator("#compare").get_by_role("button", name="Stop").click()
+    codes = [tab.settled_code(f"video-{side}") for side in "ab"]
+    assert codes[1] - codes[0] == pytest.approx(50, abs=1)

@@ -1,0 +1,152 @@
+"""Every state of the page has words and a way on, and is looked at in light and dark, wide and narrow."""
+
+import shutil
+
+import av
+import pytest
+from clipreel.sample.draw import draw_frames
+from clipreel.tests.investigator.browser import look
+from clipreel.tests.investigator.coded_videos import scenes_script, write_coded
+
+
+def altered(tab, change):
+    """Lets the page see the server's state changed by `change(state)`."""
+    def answer(route):
+        state = route.fetch().json()
+        change(state)
+        route.fulfill(json=state)
+
+    tab.page.route("**/api/state", answer)
+
+
+def words(tab, selector="main"):
+    return tab.page.locator(selector).inner_text()
+
+
+def test_first_start_without_a_video(visit, site, axe, pictures):
+    tab = visit(opened=False)
+    altered(tab, lambda state: state.update(video=None))
+    tab.open("#/watch")
+    tab.until("document.querySelector('#watch-notice').innerText.includes('See where a sentence matches')")
+    look(tab, pictures, "first_start", axe)
+    tab.page.get_by_label("Path of a video in these folders").fill("../../etc/passwd")
+    tab.page.get_by_role("button", name="Open this path").click()
+    tab.until("document.querySelector('#watch-notice [role=alert]').textContent.length > 10")
+    tab.page.get_by_label("Path of a video in these folders").fill("ntsc.webm")
+    tab.page.get_by_role("button", name="Open this path").click()
+    tab.until("document.querySelector('#bar-title').textContent === 'ntsc.webm'")
+    tab.complaints[:] = [one for one in tab.complaints if "404" not in one]  # the browser notes the refused path
+
+
+def test_not_analysed_then_analysing_paused_cancelled_and_complete(visit, site, axe, pictures):
+    write_coded(site.folder / "long.webm", scenes_script(24.0))
+    video = site.client.send("POST", "/api/videos", b'{"path": "long.webm"}', Content_Type="application/json").json["id"]
+    tab = visit(f"#/watch?v={video}&text0=a+red+circle")
+    tab.until("document.querySelector('#plot .empty').innerText.includes('Not analysed yet')")
+    look(tab, pictures, "not_analysed", axe)
+    tab.page.get_by_role("button", name="Analyse this video").click()
+    tab.page.get_by_role("button", name="Pause", exact=True).click()
+    tab.until("document.querySelector('#status').innerText.includes('paused')")
+    look(tab, pictures, "paused", axe)
+    tab.page.get_by_role("button", name="Go on", exact=True).click()
+    tab.ready(1)
+    tab.until("document.querySelector('#status').innerText.startsWith('Analysed: 240 frames')")
+    assert tab.page.locator("#segments-body .segment").count() == 1
+
+
+def test_no_text(visit, site, axe, pictures):
+    tab = visit(f"#/watch?v={site.ids['coded.webm']}&none=1")
+    tab.until("document.querySelector('#plot .empty').innerText.includes('Type what to look for')")
+    look(tab, pictures, "no_text", axe)
+    tab.page.locator("#plot .empty button").first.click()
+    tab.ready(1)
+
+
+def test_nothing_stands_out(visit, site, axe, pictures):
+    tab = visit(f"#/watch?v={site.ids['coded.webm']}&text0=a+purple+ring").ready(1)
+    tab.until("document.querySelector('#filmstrip-body').innerText.includes('No moment stands out')")
+    look(tab, pictures, "nothing_stands_out", axe)
+    assert tab.page.locator("#filmstrip-body .film").count() == 0
+    tab.page.get_by_role("button", name="Show the best guesses anyway").click()
+    tab.page.locator("#filmstrip-body .film button").first.wait_for()
+    tab.page.locator("#filmstrip-body .notice button").first.click()
+    tab.ready(2)
+
+
+def test_a_missing_file_and_one_that_is_no_video(visit, site, axe, pictures):
+    shutil.copy(site.folder / "ntsc.webm", site.folder / "going.webm")
+    (site.folder / "broken.webm").write_bytes(b"this is no video" * 100)
+    going = site.client.send("POST", "/api/videos", b'{"path": "going.webm"}', Content_Type="application/json").json["id"]
+    (site.folder / "going.webm").unlink()
+    tab = visit(f"#/watch?v={going}")
+    tab.until("document.querySelector('#watch-notice .notice') !== null")
+    look(tab, pictures, "missing", axe)
+    assert tab.page.get_by_role("button", name="To the library").is_visible()
+    listed = {video["name"]: video["id"] for video in site.client.get("/api/videos?limit=200").json["videos"]}
+    tab.page.evaluate("(id) => { location.hash = `#/watch?v=${id}`; }", listed["broken.webm"])
+    tab.until("document.querySelector('#watch-notice').innerText.includes('cannot be')")
+    look(tab, pictures, "unreadable", axe)
+    tab.page.get_by_role("button", name="To the library").first.click()
+    tab.until("!document.querySelector('#library').hidden")
+    tab.complaints[:] = [one for one in tab.complaints if "the server responded with a status of 4" not in one]
+
+
+def test_a_codec_that_the_browser_cannot_play_gets_a_playable_copy(visit, site, axe, pictures):
+    script = scenes_script(1.0)
+    with av.open(str(site.folder / "old.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = script.width, script.height, "yuv420p"
+        for picture in draw_frames(script):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    video = site.client.send("POST", "/api/videos", b'{"path": "old.mp4"}', Content_Type="application/json").json["id"]
+    tab = visit(f"#/watch?v={video}")
+    tab.until("document.querySelector('#screen-notice').innerText.includes('cannot play')")
+    assert "mpeg4" in words(tab, "#screen-notice")
+    look(tab, pictures, "unplayable", axe)
+    tab.page.get_by_role("button", name="Make a playable copy").click()
+    tab.until("document.querySelector('#video').readyState >= 2")
+    assert tab.page.locator("#screen-notice .notice").count() == 0
+
+
+@pytest.mark.parametrize("state", ["failed", "loading"])
+def test_a_model_that_is_not_there_leaves_playing_and_what_is_stored(visit, site, axe, pictures, state):
+    tab = visit(opened=False)
+    told = {"error": "its weights are not on this computer", "do": "python main.py feature_type=clip model_name=ViT-B/32 …"}
+    altered(tab, lambda answer: answer["model"].update(state=state, **(told if state == "failed" else {})))
+    tab.open().ready(2)
+    if state == "failed":
+        assert told["error"] in words(tab, "#watch-notice") and told["do"] in words(tab, "#watch-notice")
+    assert state in words(tab, "#model-words")
+    look(tab, pictures, f"model_{state}", axe)
+    tab.page.get_by_role("button", name="Start").click()
+    tab.until("document.querySelector('#video').currentTime > 0.3")
+
+
+def test_an_empty_library(visit, start, tmp_path, axe, pictures):
+    (tmp_path / "none").mkdir()
+    _, server = start(roots=(str(tmp_path / "none"),), output_path=str(tmp_path / "output"))
+    tab = visit("#/library", address=server.url)
+    tab.until("document.querySelector('#library').innerText.includes('No video here yet')")
+    assert "roots=" in words(tab, "#library")
+    look(tab, pictures, "empty_library", axe)
+
+
+def test_compare_with_nothing_chosen(visit, start, site, tmp_path, axe, pictures):
+    _, server = start(roots=(str(site.folder),), output_path=str(tmp_path / "output"))
+    tab = visit("#/compare", address=server.url)
+    tab.until("document.querySelector('#compare').innerText.includes('Two videos on one clock')")
+    look(tab, pictures, "compare_empty", axe)
+
+
+def test_the_server_is_away_at_the_start(visit, site, axe, pictures):
+    tab = visit(opened=False)
+    away = [True]
+    tab.page.route("**/api/state", lambda route: route.abort() if away[0] else route.continue_())
+    tab.page.goto(tab.address)
+    tab.until("document.querySelector('#watch-notice').innerText.includes('The server does not answer')")
+    look(tab, pictures, "server_away", axe)
+    away[0] = False
+    tab.page.get_by_role("button", name="Try again").click()
+    tab.ready(2)
+    tab.complaints[:] = [one for one in tab.complaints if "ERR_FAILED" not in one]
