@@ -7,6 +7,7 @@ import pytest
 from clipreel.tests.investigator.browser import look
 from clipreel.tests.investigator.coded_videos import RED, write_coded
 
+
 def test_watch_is_accessible_and_fits_light_and_dark_wide_and_narrow(visit, axe, pictures):
     tab = visit().ready(2)
     tab.page.locator("#segments-body .segment").first.wait_for()
