@@ -65,9 +65,12 @@ class Library:
                           "put it back, or open it where it is now; what was analysed of it is kept") from error
 
     def open_path(self, path: str) -> VideoFile:
-        """A path that a person typed. Raises Refusal, in the same words for what is missing and what is not allowed."""
+        """A path that a person typed, a relative one below any root. Raises Refusal, in the same words for what is missing and what
+        is not allowed."""
         try:
-            video = self._file(Path(os.path.expanduser(path)))
+            typed = Path(os.path.expanduser(path))
+            there = (root / typed for root in self.roots if not typed.is_absolute() and (root / typed).exists())
+            video = self._file(next(there, typed))
         except (ValueError, RuntimeError) as error:  # a null character, ~nobody
             raise not_found(f"the video {path[:200]!r}") from error
         with self._lock:

@@ -1,0 +1,125 @@
+"""The investigator in Chromium: re-opening a two-hour video, 12 curves of 7,200 points under the pointer, clicks to shown frames.
+
+usage: python benchmarks/investigator_browser.py [--browser PATH] [--clicks N]
+`open`: from the navigation to 12 drawn curves, server running, everything stored. `pointer`: the pointer crosses the plot with all
+values shown; `window`: the zoom window is dragged along the video, so that all curves are drawn anew. Frames a second are counted
+where something moved. `click`: from the mouse button to the presented frame, paused, 720p H.264 with a key frame every two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from clipreel import extract_features, load_encoder
+from clipreel.configs.investigator_schema import InvestigatorConfig
+from clipreel.investigator.server import InvestigatorServer
+from investigator_reopen import TEXTS, two_hours
+from playwright.sync_api import sync_playwright
+from videos import make_video
+
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+SECONDS = 4.0
+# Counts the animation frames at which an element had moved.
+COUNT = """(selector) => {
+  const frames = window.frames_seen = { times: [], moved: 0, last: '' };
+  const look = (now) => {
+    const style = document.querySelector(selector)?.getAttribute('style') ?? '';
+    if (style !== frames.last) { frames.moved += 1; frames.last = style; frames.times.push(now); }
+    if (!frames.stop) requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+CLICKED = """() => {
+  const video = document.querySelector('#video');
+  window.clicked = new Promise((done) => {
+    document.addEventListener('pointerup', (event) => {
+      const begun = performance.now();
+      video.requestVideoFrameCallback(() => done(performance.now() - begun));
+    }, { capture: true, once: true });
+  });
+}"""
+
+
+def moved_per_second(page: Any, selector: str, move: Any) -> float:
+    """Animation frames a second in which the element moved while `move(share)` is called from 0 to 1 for some seconds."""
+    page.evaluate(COUNT, selector)
+    began = time.perf_counter()
+    while (passed := time.perf_counter() - began) < SECONDS:
+        move(passed / SECONDS)
+    return page.evaluate("() => { frames_seen.stop = true; const { times } = frames_seen; "
+                         "return (times.length - 1) / (times.at(-1) - times[0]) * 1000; }")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    arguments.add_argument("--clicks", type=int, default=50)
+    options = arguments.parse_args()
+    folder = Path(tempfile.gettempdir())
+    encoder = load_encoder("clip", "tiny", device="cpu")
+    long, output = two_hours(folder), folder / "clipreel_two_hours_output"
+    extract_features(long, encoder=encoder, extraction_fps=1, on_extraction="save_numpy", output_path=str(output), batch_size=32)
+    (folder / "clipreel_seek").mkdir(exist_ok=True)  # a root of its own: the library looks through all of it
+    short = make_video(folder / "clipreel_seek" / "gop60.mp4", options={"g": "60"})
+    extract_features(short, encoder=encoder, extraction_fps=1, on_extraction="save_numpy", output_path=str(output), batch_size=32)
+    config = InvestigatorConfig(video_path=str(long), roots=(str(short.parent),), output_path=str(output), port=0, device="cpu")
+    server = InvestigatorServer(config, encoder).start()
+    texts = urlencode({f"text{number}": text for number, text in enumerate(TEXTS)})
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        name = server.workbench.first_video
+        opened = []
+        for _ in range(4):
+            page.goto("about:blank")
+            began = time.perf_counter()
+            page.goto(f"{server.url}#/watch?v={name}&{texts}")
+            page.wait_for_function("() => document.querySelectorAll('#plot .scatterlayer .trace').length === 12", timeout=60_000)
+            opened.append(time.perf_counter() - began)
+        sys.stdout.write(f"open: first {opened[0]:.2f} s, then median {statistics.median(opened[1:]):.2f} s\n")
+        box = page.locator("#plot .hand").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        rate = moved_per_second(page, "#plot .hover", lambda share: page.mouse.move(
+            box["x"] + 50 + share * (box["width"] - 70), middle))
+        sys.stdout.write(f"pointer over 12 curves of 7,200 points: {rate:.0f} frames/s\n")
+        strip = page.locator("#overview").bounding_box()
+        level = strip["y"] + strip["height"] / 2
+        page.mouse.move(strip["x"] + 0.1 * strip["width"], level)
+        page.mouse.down()
+        page.mouse.move(strip["x"] + 0.2 * strip["width"], level, steps=5)
+        page.mouse.up()
+        page.mouse.move(strip["x"] + 0.15 * strip["width"], level)
+        page.mouse.down()
+        rate = moved_per_second(page, "#overview .window", lambda share: page.mouse.move(
+            strip["x"] + (0.15 + 0.7 * share) * strip["width"], level))
+        page.mouse.up()
+        sys.stdout.write(f"window over 12 curves of 7,200 points: {rate:.0f} frames/s\n")
+        page.goto("about:blank")
+        name = server.workbench.library.open_path(str(short)).id
+        page.goto(f"{server.url}#/watch?v={name}&text0=a+red+circle")
+        page.wait_for_function("() => document.querySelectorAll('#plot .scatterlayer .trace').length === 1 "
+                               "&& document.querySelector('#video').readyState >= 2", timeout=60_000)
+        box, chance, shown = page.locator("#plot .hand").bounding_box(), random.Random(0), []
+        for _ in range(options.clicks):
+            page.evaluate(CLICKED)
+            page.mouse.click(box["x"] + 50 + chance.random() * (box["width"] - 70), box["y"] + box["height"] / 2)
+            shown.append(page.evaluate("() => window.clicked"))
+            page.wait_for_timeout(120)
+        browser.close()
+    server.stop()
+    shown.sort()
+    late = shown[int(0.95 * len(shown))]
+    sys.stdout.write(f"click to shown frame: median {statistics.median(shown):.0f} ms, p95 {late:.0f} ms of {len(shown)}\n")
+
+
+if __name__ == "__main__":
+    main()
