@@ -228,7 +228,7 @@ def test_an_open_benchmark_run_proposes_judges_and_is_scored(world, serve, capsy
             return model(body, number)
         drawn = draw_pair(body["seed"]).differences if "differences" in asked_for(body) else ()
         if "links" in asked_for(body):
-            listed = json.loads(re.search(r"differences by number: (\{.*\})", body["messages"][1]["content"])[1])
+            listed = json.loads(re.findall(r"differences by number: (\{.*\})", body["messages"][1]["content"])[0])
             return json.dumps({"links": [{"difference": name, "stages": [str(next(
                 place for place, form in enumerate(("circle", "square", "triangle")) if form in text or place == 2))]}
                 for name, text in listed.items()]})
