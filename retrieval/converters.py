@@ -49,7 +49,7 @@ def msrvtt(source: Path) -> Splits:
             name = _text(path, row, "video_id")
             if name not in captions:
                 raise InputError(f"{path}: a sentence is about {name!r}, which is none of its videos")
-            captions[name].sentences.append(_text(path, row, "caption"))
+            captions[name].sentences.append(_text(path, row, "caption", blank=True))
     (train_list,) = _named(folder, "MSRVTT_train.9k.csv")
     (test_list,) = _named(folder, "MSRVTT_JSFUSION_test.csv")
     train: dict[str, Annotated] = {}
@@ -58,7 +58,7 @@ def msrvtt(source: Path) -> Splits:
         if name not in captions:
             raise InputError(f"{train_list}: names {name!r}, of which {files[0].name} says nothing")
         train[name] = captions[name]
-    test = {name: Annotated([_text(test_list, row, "sentence")], captions[name].said if name in captions else {})
+    test = {name: Annotated([_text(test_list, row, "sentence", blank=True)], captions[name].said if name in captions else {})
             for row in _csv(test_list) for name in [_text(test_list, row, "video_id")]}
     return {"train": train, "val": test}
 
@@ -71,8 +71,9 @@ def didemo(source: Path) -> Splits:
         (path,) = _named(source, f"{split}_data.json")
         videos: dict[str, Annotated] = {}
         for row in _rows(path, _json(path), "a list"):
-            said = _text(path, row, "description").strip()
-            videos.setdefault(_text(path, row, "video"), Annotated()).sentences.append(said if said.endswith(".") else f"{said}.")
+            said = _text(path, row, "description", blank=True).strip()
+            said = said if not said or said.endswith(".") else f"{said}."
+            videos.setdefault(_text(path, row, "video"), Annotated()).sentences.append(said)
         listed = source / f"{split}_list.txt"
         if listed.is_file():
             by_stem = {Path(name).stem: name for name in videos}
@@ -173,9 +174,10 @@ def _rows(path: Path, rows: Any, what: str) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _text(path: Path, row: Mapping[str, Any], name: str) -> str:
+def _text(path: Path, row: Mapping[str, Any], name: str, *, blank: bool = False) -> str:
+    """Raises InputError where there is none. `blank`: an empty one may be, and is counted later."""
     value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not (blank or value.strip()):
         raise InputError(f"{path}: {dict(row)} has no {name!r}, so it is not the published file")
     return value
 

@@ -32,6 +32,7 @@ from .text_tower import queries_encoder
 log = logging.getLogger("clipreel")
 RESULTS = "results.json"
 NUM_FRM, MAX_TXT_LEN = 16, 77
+ROUNDING = 1e-6  # of cosines in float32
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def run(config: RetrievalEvaluateConfig, *, encoder: Encoder | None = None, quie
     measured = []
     for line, similarity in rivals(model, gallery, queries.features, settings.top_k, settings.selection, positions, config.seed):
         measured.append(Measured(line, retrieval_metrics(similarity, queries.video_of, available=gallery.available,
-                                                         resamples=config.bootstrap, seed=config.seed)))
+                                                         resamples=config.bootstrap, seed=config.seed, tolerance=ROUNDING)))
     done = RetrievalEvaluation(
         measured[0], tuple(measured[1:]), gallery.encoder, settings.num_frm, settings.rule, gallery.missing, queries.cut, notes,
         operations(model, gallery, settings.top_k, texts.encoder.loaded), time.monotonic() - began, folder / RESULTS)

@@ -48,6 +48,7 @@ class RetrievalMetrics:
 
 def retrieval_metrics(
     similarity: np.ndarray, video_of: np.ndarray, *, available: np.ndarray | None = None, resamples: int = 1000, seed: int = 0,
+    tolerance: float = 0.0,
 ) -> RetrievalMetrics:
     """Metrics of a similarity matrix.
 
@@ -56,6 +57,8 @@ def retrieval_metrics(
         video_of: int [Q], the column that is right for each row; several rows may have one.
         available: bool [V], false for videos without features: their column counts as -inf.
         resamples: of the bootstrap over videos (all captions of a video are drawn together); 0 gives no intervals.
+        tolerance: similarities that are no farther apart count as equal. Matrix products round the same vector differently
+            in different columns.
 
     Raises: ValueError for NaN, or sizes that do not match.
     """
@@ -70,27 +73,28 @@ def retrieval_metrics(
     missing = int((~there).sum())
     if missing:
         similarity = np.where(there, similarity, -np.inf)
-    to_video, to_text = _both(similarity, video_of, resamples, seed)
+    to_video, to_text = _both(similarity, video_of, resamples, seed, tolerance)
     if not missing or not there[video_of].any():
         return RetrievalMetrics(to_video, to_text, len(there), len(video_of), missing)
     rows = there[video_of]
     column = np.cumsum(there) - 1
-    some = _both(similarity[rows][:, there], column[video_of[rows]], resamples, seed)
+    some = _both(similarity[rows][:, there], column[video_of[rows]], resamples, seed, tolerance)
     return RetrievalMetrics(to_video, to_text, len(there), len(video_of), missing, *some)
 
 
-def ranks_of_videos(similarity: np.ndarray, video_of: np.ndarray) -> np.ndarray:
+def ranks_of_videos(similarity: np.ndarray, video_of: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     """The rank of each text's video among all, from 1 [Q]."""
-    right = np.take_along_axis(similarity, video_of[:, None], axis=1)  # [Q, 1]
+    right = np.take_along_axis(similarity, video_of[:, None], axis=1) - tolerance  # [Q, 1]
     return np.concatenate([(similarity[rows] >= right[rows]).sum(axis=1) for rows in _blocks(similarity)])
 
 
-def ranks_of_texts(similarity: np.ndarray, video_of: np.ndarray) -> np.ndarray:
+def ranks_of_texts(similarity: np.ndarray, video_of: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     """The rank of each captioned video's best text among its own and all of the others', from 1 [videos with a text]. Its own
     other texts stand before no text of its own."""
     own = np.take_along_axis(similarity, video_of[:, None], axis=1)[:, 0]  # [Q]
     best = np.full(similarity.shape[1], -np.inf, dtype=similarity.dtype)
     np.maximum.at(best, video_of, own)
+    best -= tolerance
     as_good = np.zeros(similarity.shape[1], dtype=np.int64)
     for rows in _blocks(similarity):
         as_good += (similarity[rows] >= best).sum(axis=0)
@@ -98,10 +102,11 @@ def ranks_of_texts(similarity: np.ndarray, video_of: np.ndarray) -> np.ndarray:
     return (as_good - own_as_good + 1)[np.unique(video_of)]
 
 
-def _both(similarity: np.ndarray, video_of: np.ndarray, resamples: int, seed: int) -> tuple[DirectionMetrics, DirectionMetrics]:
+def _both(similarity: np.ndarray, video_of: np.ndarray, resamples: int, seed: int,
+          tolerance: float) -> tuple[DirectionMetrics, DirectionMetrics]:
     captioned, cluster = np.unique(video_of, return_inverse=True)
-    return (_direction(ranks_of_videos(similarity, video_of), cluster, resamples, seed),
-            _direction(ranks_of_texts(similarity, video_of), np.arange(len(captioned)), resamples, seed))
+    return (_direction(ranks_of_videos(similarity, video_of, tolerance), cluster, resamples, seed),
+            _direction(ranks_of_texts(similarity, video_of, tolerance), np.arange(len(captioned)), resamples, seed))
 
 
 def _direction(ranks: np.ndarray, cluster: np.ndarray, resamples: int, seed: int) -> DirectionMetrics:

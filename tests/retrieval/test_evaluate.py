@@ -167,6 +167,31 @@ def test_the_command_prints_a_table_and_writes_results(world, tmp_path, capsys, 
     assert len(results["baselines"]) == 14
 
 
+def test_copies_of_a_video_find_neither(world, tmp_path, tiny):
+    videos = {video.video_id: {"sentences": video.captions} for video in read_annotations(world / "test.json")}
+    first, second = list(videos)[:2]
+    shutil.copytree(world / "clip", tmp_path / "clip")
+    for path in (tmp_path / "clip" / "tiny").glob(f"{second}*"):
+        path.unlink()
+    rows = (world / "videos.csv").read_text().splitlines()
+    (place,) = (row.split(",")[0] for row in rows if f",{first}," in row)
+    (tmp_path / "copy.csv").write_text(f"path,id,video_id\n{world / place},{second},{second}\n")
+    extract_features(file_with_video_paths=tmp_path / "copy.csv", encoder=tiny, extraction_total=16, on_extraction="save_numpy",
+                     output_path=tmp_path)
+    videos[second] = videos[first]
+    (tmp_path / "test.json").write_text(json.dumps(videos))
+    done = evaluate(world, tmp_path / "out", tiny, annotations=tmp_path, features=tmp_path / "clip", no_policy=True, num_frm=16,
+                    concat_captions="mean")
+    one = by_hand(world, tiny, 16)
+    assert done.method.metrics.gallery_size == 12
+    assert done.method.metrics.text_to_video.recall[1] <= one.text_to_video.recall[1]
+    pair = {name: videos[name] for name in (first, second)}
+    (tmp_path / "test.json").write_text(json.dumps(pair))
+    done = evaluate(world, tmp_path / "out", tiny, annotations=tmp_path, features=tmp_path / "clip", no_policy=True, num_frm=16)
+    for line in (done.method, *done.baselines):
+        assert line.metrics.text_to_video.recall[1] == line.metrics.video_to_text.recall[1] == 0 or line.line.choice == "random"
+
+
 def test_without_training_videos_the_fixed_positions_are_left_out_and_it_is_said(world, tmp_path, tiny):
     shutil.copy(world / "test.json", tmp_path / "alone.json")
     done = evaluate(world, tmp_path, tiny, annotations=tmp_path / "alone.json", no_policy=True, num_frm=16, top_k=4)

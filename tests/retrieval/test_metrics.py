@@ -149,3 +149,12 @@ def test_what_has_no_rank_is_refused():
         retrieval_metrics(np.eye(2), np.array([0, 2]))
     with pytest.raises(ValueError, match="not"):
         retrieval_metrics(np.eye(2), np.array([0, 1, 1]))
+
+
+def test_what_differs_by_rounding_alone_is_equal():
+    similarity = np.eye(20, dtype=np.float32)
+    similarity[:, 7] = similarity.diagonal() - 5e-7  # a copy of the right video, rounded otherwise
+    assert retrieval_metrics(similarity, np.arange(20), resamples=0).text_to_video.recall[1] == 100
+    near = retrieval_metrics(similarity, np.arange(20), resamples=0, tolerance=1e-6)
+    assert near.text_to_video.recall[1] == 5
+    assert near.text_to_video.median_rank == 2
