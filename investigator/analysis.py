@@ -9,14 +9,14 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..configs.schema import ExtractConfig
-from ..errors import ClipreelError, ElsewhereError, VideoError
+from ..errors import ClipreelError, ElsewhereError, EmptyVideoError, VideoError
 from ..extract.decode.registry import reader_for
 from ..extract.extractor import Units
 from ..extract.frames import VideoIndex
@@ -131,6 +131,7 @@ class Analysis:
             self._pass(job, choose, request, outcome, arrived)
         finally:
             partial.flush()
+            self._session.thumbnails.save()
         if isinstance(outcome.error, ElsewhereError) and self._is_stored():
             outcome.error = None  # another run has done it meanwhile
         if outcome.error is not None:
@@ -198,7 +199,7 @@ class _Completed:
         assert units is not None
         times = unit_times(units).tolist()
         came = {}
-        if len(attempt.units.rows):
+        with suppress(EmptyVideoError):  # nothing was lacking, or nothing of it decodes
             features, kept = attempt.rows()
             came = dict(zip(kept.timestamps_ms.tolist(), features, strict=True))
         full = Attempt(attempt.job, attempt.index, units)

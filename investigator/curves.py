@@ -98,7 +98,7 @@ class CurveMaker:
         raw = cosines(snapshot.features, query.feature[None])[0]
         background = self._background(session, snapshot, neutral)
         odds = log_odds(raw, background[rivals(query.feature, neutral)], self._model.logit_scale)
-        if len(self._made) > 2000:
+        if len(self._made) > 400:
             self._made.clear()
         self._made[key] = (snapshot.revision, len(snapshot), raw, odds)
         return raw, odds

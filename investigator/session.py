@@ -79,8 +79,8 @@ class VideoSession:
     def load(self, identity: EncoderIdentity, *, again: bool = False) -> None:
         """Take what is stored of it, whoever made it: at first, and once more after an analysis."""
         with self._lock:
-            if self._loaded_for == identity and not again:
-                return
+            if self._loaded_for == identity and not again and (self.stored is not None or not self.is_stored(identity)):
+                return  # another program may store it at any time
             folder = output_folder(self.config, identity)
             try:
                 self.stored = read_stored(folder, self.file.path.stem, self.content_id, identity)
@@ -95,8 +95,8 @@ class VideoSession:
 
     def is_stored(self, identity: EncoderIdentity) -> bool:
         """Without reading the features."""
-        if self._loaded_for == identity:
-            return self.stored is not None
+        if self._loaded_for == identity and self.stored is not None:
+            return True
         try:
             return find_mark(output_folder(self.config, identity), self.file.path.stem, self.content_id, identity) is not None
         except (StoredDataError, OSError):

@@ -93,6 +93,8 @@ def test_the_wheel_holds_one_package_and_all_of_it(wheel):
         for path in folder.iterdir():
             if path.suffix in DATA_SUFFIXES | {".py"} and path.name != "main.py" and (folder != ROOT or path.suffix == ".py"):
                 assert f"clipreel/{path.relative_to(ROOT)}" in names
+    page = ROOT / "investigator" / "static"
+    assert {f"clipreel/{path.relative_to(ROOT)}" for path in page.iterdir()} <= names
     assert not [name for name in names if "/tests/" in name or "/benchmarks/" in name or "/output/" in name]
 
 

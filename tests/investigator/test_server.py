@@ -43,6 +43,11 @@ def test_what_the_command_line_stored_is_taken(start, tiny, videos, tmp_path):
     extract_features(videos / "three_scenes.mp4", encoder=tiny, extraction_fps=2, on_extraction="save_hdf5",
                      output_path=str(tmp_path / "output"))
     client, _ = start(video_path=str(videos / "three_scenes.mp4"), output_path=str(tmp_path / "output"))
+    other = next(one["id"] for one in client.get("/api/videos").json["videos"] if one["name"] == "moving_shapes.webm")
+    assert client.get(f"/api/videos/{other}").json["state"] == "new"
+    extract_features(videos / "moving_shapes.webm", encoder=tiny, extraction_fps=1, on_extraction="save_numpy",
+                     output_path=str(tmp_path / "output"))
+    assert client.get(f"/api/videos/{other}").json["state"] == "analysed"  # also what comes while it runs
     video = client.get("/api/state").json["video"]
     record = client.get(f"/api/videos/{video}").json
     assert record["state"] == "analysed" and record["extraction_fps"] == 2 and record["rows"] == 18
