@@ -78,6 +78,12 @@ class Batcher:
     def alive(self) -> bool:
         return all(thread.is_alive() for thread in self._threads)
 
+    @property
+    def queued(self) -> int:
+        """Rows that no device has taken yet."""
+        with self._changed:
+            return self._waiting()
+
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
@@ -104,13 +110,8 @@ class Batcher:
     def _serve(self, encoder: Encoder) -> None:
         extractor, limit, came, ended = FramewiseExtractor(encoder), self._batch_size, 1, 0.0
         while batch := self._next(limit, came, ended):
-            began = time.perf_counter()
             limit = self._encode(extractor, batch, limit)
             came, ended = len(batch), time.monotonic()
-            with self._changed:
-                self.tally.batches += 1
-                self.tally.rows += sum(end - begin for _, begin, end in batch)
-                self.tally.seconds += time.perf_counter() - began
 
     def _next(self, limit: int, came: int, ended: float) -> list[tuple[Work, int, int]]:
         """The next batch, (work, first row, end row) each; empty when all is done and `stop` was called. `came`, `ended`: how
@@ -143,6 +144,7 @@ class Batcher:
         """Answers every part of the batch; the batch size to go on with: halved where device memory ran out."""
         import torch
 
+        began = time.perf_counter()
         try:
             features = _features(extractor, [work.rows[begin:end] for work, begin, end in batch])
         except torch.OutOfMemoryError as error:
@@ -156,6 +158,10 @@ class Batcher:
                 self._encode(extractor, [part], limit)  # only those whose fault it is shall hear of it
             return limit
         else:
+            with self._changed:  # before anybody hears of it, so that who has an answer finds it counted
+                self.tally.batches += 1
+                self.tally.rows += len(features)
+                self.tally.seconds += time.perf_counter() - began
             place = 0
             for work, begin, end in batch:
                 work.put(begin, features[place:place + end - begin])

@@ -11,10 +11,10 @@ from clipreel.serving.batcher import Batcher
 from clipreel.tests.serving.calls import at_once, call, encoded, file_of, texts, unit
 
 
-def waiting(url, count):
-    """Returns when so many texts and images are on their way through the server."""
+def queued(url, count):
+    """Returns when so many texts and images lie before the devices."""
     deadline = time.monotonic() + 30
-    while (said := call(url, path="/info").json["counters"]["waiting"]) != count:
+    while (said := call(url, path="/info").json["counters"]["queued"]) != count:
         assert time.monotonic() < deadline, said
         time.sleep(0.005)
 
@@ -30,7 +30,7 @@ def test_what_waits_goes_together(gated, tiny, drawings, batch_size, sizes):
         with at_once(one(files[0])) as first:
             assert gated.arrived.acquire(timeout=30)
             with at_once(*(one(file) for file in files[1:])) as rest:
-                waiting(running.url, 16)
+                queued(running.url, 15)
                 gated.open.set()
         assert gated.sizes == sizes
         assert call(running.url, path="/info").json["counters"]["batches"] == len(sizes)
@@ -51,7 +51,7 @@ def test_one_bad_text_fails_only_its_own_request(gated, tiny):
         assert gated.arrived.acquire(timeout=30)
         with at_once(*(lambda sentence=sentence: texts(running.url, [sentence]) for sentence in ("good", "word " * 90, "better"))
                      ) as answers:
-            waiting(running.url, 4)
+            queued(running.url, 3)
             gated.open.set()
     good, bad, better = answers
     assert (good.status, bad.status, better.status) == (200, 422, 200)
@@ -65,7 +65,7 @@ def test_texts_and_pictures_take_turns(gated, drawings):
             files = [file_of(picture) for picture in drawings[:5]]
             with at_once(*(lambda n=n: texts(running.url, [f"number {n}"]) for n in range(5)),
                          *(lambda file=file: call(running.url, "POST", "/embed", file, "image/png") for file in files)) as answers:
-                waiting(running.url, 11)
+                queued(running.url, 10)
                 gated.open.set()
         assert [answer.status for answer in answers] == [200] * 10
     assert sorted(gated.sizes) == [1, 5, 5]
@@ -79,7 +79,7 @@ def test_a_full_queue_says_when_to_come_again(gated):
             assert (refused.status, "waiting already" in refused.error) == (429, True)
             assert 1 <= int(refused.headers["retry-after"]) <= 30
             with at_once(lambda: texts(running.url, ["e"])) as fits:
-                waiting(running.url, 3)
+                queued(running.url, 1)
                 gated.open.set()
         assert (held[0].status, fits[0].status) == (200, 200)
         assert texts(running.url, ["c", "d"]).status == 200
