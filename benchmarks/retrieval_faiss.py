@@ -4,6 +4,10 @@ The vectors: unit(centre + 0.75 u), 1,000 random unit centres, u random unit vec
 0.64. The queries: unit(a vector of the index + 0.5 u). Both sides search the same batches on the same threads; recall is the
 share of the 10 exact neighbours that the other side finds.
 
+Measured (structure=ivf, dtype=float32, 2 cores, faiss 1.15.1, torch 2.15): made in 37 s (training, adding, tuning, writing and
+flushing 4.1 GB), 7.1 GB of memory beside the vectors; recall@10 0.9999 on 1,000 queries; batches of 1: 966 queries/s, 82 times
+exact search's 11.7; batches of 100: 2,215 queries/s, 21 times its 107.
+
 usage: python benchmarks/retrieval_faiss.py [--count 1000000] [--structure ivf] [--dtype float32] [--folder FOLDER]
 """
 

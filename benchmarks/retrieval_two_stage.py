@@ -6,6 +6,10 @@ Q-Score over ALL videos finds is kept. Features lie in a packed HDF5 file as `pa
 The videos: 12 frames of 512; 8 show a scene (one of 2,000, each frame disturbed), 4 an event (one of 5,000 kinds, each video's
 own variant of it). The query is the event, disturbed. So the mean of frames is mostly about what is not asked for.
 
+Measured (2 cores, torch 2.15, packed HDF5 in the page cache, the index in float16, 1,000 queries): vectors p50 10.6 ms, p95
+18.5; second look 71.8, 125; together 82.8, 139. R@1: vectors 44.0 %, two stages 91.7 %, Q-Score over all 100.0 %: what is missing
+was not among the 100 (8.3 %). With MaxSim 91.7 % of 99.9 %.
+
 usage: python benchmarks/retrieval_two_stage.py --folder FOLDER [--videos 100000] [--queries 1000] [--layout packed]
        makes the videos there unless they are there already
 """

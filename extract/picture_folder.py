@@ -134,7 +134,7 @@ def _write(video: Path, folder: Path, content_id: str, settings: PictureSettings
         if stopped():
             raise StoppedError
         first, *others = rows_of[place]
-        picture.save(folder / _name(settings, first), quality=settings.quality)
+        picture.save(folder / _name(settings, first), quality=settings.quality, subsampling=0)  # colours at full size
         size = (folder / _name(settings, first)).stat().st_size
         for row in others:  # a rate above the video's own shows a frame several times
             shutil.copyfile(folder / _name(settings, first), folder / _name(settings, row))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..configs.retrieval_search_schema import RetrievalIndexConfig
-from ..errors import ClipreelError, StoredDataError
+from ..errors import ClipreelError, ConfigError, StoredDataError
 from ..extract.devices import resolve_devices
 from ..extract.features import Features
 from ..extract.report import Failure
@@ -58,6 +58,9 @@ def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
         checkpoint = load_checkpoint(Path(config.checkpoint).expanduser(), device)
         maker: VideoVectors = LearnedVectors(features, checkpoint, config.checkpoint, config.policy_features, set(stored), device)
     else:
+        if features.selected_by is not None:
+            raise ConfigError(f"features={config.features}: their frames were chosen by a checkpoint before they were encoded: give "
+                              "it with checkpoint=, or features of all frames")
         maker = MeanVectors(features, config.selection or "all", config.top_k)
     first = next(iter(stored.values())).mark
     assert first is not None  # stored_by_id reads what has none, which raises

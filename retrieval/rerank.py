@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StoredDataError
-from ..extract.store.find import stored_at
+from ..extract.store.find import OpenStore
 from ..models.base import EncoderIdentity
 from .baselines import unit
 from .index_files import IndexedVideo
@@ -24,25 +24,26 @@ class VideoFrames:
 
 
 class StoredFrames:
-    """Frames of an index's videos, from where the features lie. `roots`: folders, by the number that the index has for each."""
+    """Frames of an index's videos, from where the features lie. `roots`: folders or packed files, by the index's number for
+    each."""
 
     def __init__(self, roots: Sequence[Path], encoder: EncoderIdentity):
-        self._roots, self._encoder = roots, encoder
+        self._roots, self._encoder, self._store = roots, encoder, OpenStore()
 
     def of(self, video: IndexedVideo) -> VideoFrames:
         """Raises StoredDataError where the features are gone, or are not those that were indexed."""
-        place = self._roots[video.root] / video.file
+        root = self._roots[video.root]
+        place = root / video.file if root.is_dir() else root  # a packed file
         try:
-            stored = stored_at(place, video.key)
+            mark, features, timestamps_ms = self._store.read(place, video.key)
         except StoredDataError as error:
             raise StoredDataError(f"the features of {video.video_id!r} cannot be looked at again ({error}); if they were moved, "
                                   "give features=, the folder where they are now") from error
-        if stored.mark is None or stored.mark.provenance.settings.encoder != self._encoder or video.sha256 not in {
-                said["sha256"] for said in stored.mark.contents.values()}:
+        if mark.provenance.settings.encoder != self._encoder or video.sha256 not in {
+                said["sha256"] for said in mark.contents.values()}:
             raise StoredDataError(f"the features of {video.video_id!r} at {place} are not those that were indexed: run `retrieval "
                                   "index` again, which takes what has changed")
-        features = stored.read(False)
-        return VideoFrames(unit(features.features.astype(np.float32)), features.timestamps_ms)
+        return VideoFrames(unit(features.astype(np.float32)), timestamps_ms)
 
 
 def q_score(likeness: np.ndarray, frames: np.ndarray, temperature: float) -> float:

@@ -54,7 +54,7 @@ class MeanVectors:
 
     def __init__(self, features: FeaturesIdentity, selection: str, top_k: int | None):
         k = None if selection == "all" else top_k or TOP_K
-        self.identity = IndexIdentity(features.encoder, selection, k, None, features.selected_by)
+        self.identity = IndexIdentity(features.encoder, selection, k)
         self._choose = _SELECTIONS[selection]
 
     def of(self, videos: Mapping[str, Features]) -> np.ndarray:

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...errors import StoredDataError
 from ..features import Features
@@ -42,25 +45,35 @@ def find_stored(path: Path) -> Iterator[StoredVideo]:
         yield _separate(path.parent, _key_of(path))
 
 
-def stored_at(file: Path, key: str) -> StoredVideo:
-    """One video of a `StoredVideo.file`, without a look at the others there. Raises StoredDataError where it is not there."""
-    import h5py
+class OpenStore:
+    """Videos of known places (`StoredVideo.file` and key), read one by one without a look at the others. Files of many videos
+    stay open."""
 
-    if not file.is_file():
-        raise StoredDataError(f"{file}: is not there")
-    if not file.name.endswith(SUFFIX):
-        return _separate(file.parent, _key_of(file))
-    try:
-        with h5py.File(file, "r") as opened:
-            group = opened.get(group_name(key))
-            if not isinstance(group, h5py.Group):
-                return StoredVideo(key, file, str(file), mark_of_group(opened),
-                                   lambda verify: HDF5.read(file.parent, file.name.removesuffix(SUFFIX), verify=verify))
+    def __init__(self):
+        self._opened: dict[Path, Any] = {}
+
+    def read(self, file: Path, key: str) -> tuple[Mark, np.ndarray, np.ndarray]:
+        """(mark, features [n, dim], timestamps_ms [n]). Raises StoredDataError where they are not there, or not whole."""
+        if not file.is_file():
+            raise StoredDataError(f"{file}: is not there")
+        if not file.name.endswith(SUFFIX):
+            video = _separate(file.parent, _key_of(file))
+            features = video.read(False)
+            if video.mark is None:
+                raise StoredDataError(f"{video.place}: is half written")
+            return video.mark, features.features, features.timestamps_ms
+        import h5py
+
+        try:
+            if file not in self._opened:
+                self._opened[file] = h5py.File(file, "r")
+            group = self._opened[file].get(group_name(key), self._opened[file])
             mark = mark_of_group(group)
-    except (OSError, RuntimeError) as error:
-        raise StoredDataError(f"{file}: cannot be read ({error})") from error
-    name = group_name(key)
-    return StoredVideo(key, file, f"{file}:{name}", mark, lambda verify: _read_packed(file, name, verify))
+            if mark is None:
+                raise StoredDataError(f"{file}: holds no whole features of {key!r}")
+            return mark, group[mark.provenance.settings.encoder.feature_type][()], group["timestamps_ms"][()]
+        except (OSError, RuntimeError, KeyError) as error:
+            raise StoredDataError(f"{file}: cannot be read ({error})") from error
 
 
 def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
