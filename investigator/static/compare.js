@@ -3,7 +3,7 @@ import { offsetMap, stageMap } from "./clock_map.js";
 import { DifferenceList } from "./difference_list.js";
 import { announce, byId, element } from "./element.js";
 import { icon } from "./icons.js";
-import { action, failure, notice } from "./notice.js";
+import { action, failure, notice, sentence } from "./notice.js";
 import { Pair } from "./pair.js";
 import { PairCurves } from "./pair_curves.js";
 import { PairPicker } from "./pair_picker.js";
@@ -147,7 +147,7 @@ export class Compare {
       const text = element("span", {}, found.words);
       this.estimate.replaceChildren(text, action({ label: "Apply", act: () => { this.state.set({ offset: found.offset_ms / 1000, sync: "time" }); this.estimate.replaceChildren(); } }));
     } catch (error) {
-      this.estimate.replaceChildren(element("span", {}, `${error.message} ${error.advice}`));
+      this.estimate.replaceChildren(element("span", {}, `${sentence(error.message)} ${sentence(error.advice)}`));
     }
   }
 

@@ -40,7 +40,9 @@ export class Curves extends EventTarget {
 
   #tellThreshold(value) {
     const { low, high } = this.picture;
-    this.tell("threshold", { value: Math.round(Math.min(high, Math.max(low, value)) * 10_000) / 10_000 }); // as the address holds it
+    this.picture.threshold = Math.round(Math.min(high, Math.max(low, value)) * 10_000) / 10_000; // as the address holds it
+    this.#placeThreshold();
+    this.tell("threshold", { value: this.picture.threshold });
   }
 
   get axis() {

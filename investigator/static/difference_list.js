@@ -17,7 +17,7 @@ export class DifferenceList {
     const kept = result.differences.filter((one) => !filter || (filter === "stale" ? one.stale : filter === "open" ? ["undecided", "invalid"].includes(one.answer) : one.answer === filter));
     const count = (answers) => result.differences.filter((one) => answers.includes(one.answer)).length;
     const select = element("select", { "aria-label": "Which verdicts", on: { change: () => this.on.filter(select.value) } }, FILTERS.map(([value, label]) => element("option", { value, selected: value === filter }, label)));
-    const summary = [`${result.differences.length} differences`, `${count(["a"])} more in A`, `${count(["b"])} more in B`, `${count(["none"])} no clear difference`,
+    const summary = [`${result.differences.length} ${result.differences.length === 1 ? "difference" : "differences"}`, `${count(["a"])} more in A`, `${count(["b"])} more in B`, `${count(["none"])} no clear difference`,
       count(["undecided", "invalid"]) ? `${count(["undecided", "invalid"])} could not be judged` : null].filter(Boolean).join(" · ");
     const active = document.activeElement?.dataset?.key;
     this.container.replaceChildren(

@@ -29,13 +29,6 @@ export function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Replaces what `node` holds only if `key` differs from the last call's, so that focus and hover survive. */
-export function fill(node, key, make) {
-  if (node.dataset.filled === key) return;
-  node.dataset.filled = key;
-  node.replaceChildren(...[make()].flat());
-}
-
 /** Says a sentence to assistive technology, at most the latest of a burst. */
 let saying = 0;
 export function announce(sentence) {

@@ -8,9 +8,15 @@ import { element } from "./element.js";
 export function notice({ kind = "info", title, words = [], command = null, actions = [], level = "h2" }) {
   return element("div", { class: `notice ${kind}`, "data-notice": title },
     element(level, {}, title),
-    [words].flat().filter(Boolean).map((sentence) => element("p", {}, sentence)),
+    [words].flat().filter(Boolean).map((one) => element("p", {}, one.startsWith("python ") ? element("code", {}, one) : sentence(one))),
     command && element("p", {}, element("code", {}, command)),
     actions.length > 0 && element("div", { class: "actions" }, actions.filter(Boolean).map(action)));
+}
+
+/** The server's words as a sentence of the page: a capital in front, a stop behind. */
+export function sentence(words) {
+  const text = words.trim();
+  return text && text[0].toUpperCase() + text.slice(1) + (/[.:!?…]$/.test(text) ? "" : ".");
 }
 
 export function action({ label, act, first = false, ...more }) {
@@ -27,5 +33,5 @@ export function action({ label, act, first = false, ...more }) {
 
 /** An error as a notice, with the server's own advice. */
 export function failure(error, actions = []) {
-  return notice({ kind: "bad", title: error.message, words: error.advice || "", actions });
+  return notice({ kind: "bad", title: sentence(error.message).replace(/\.$/, ""), words: error.advice || "", actions });
 }

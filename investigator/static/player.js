@@ -12,7 +12,9 @@ export class Player extends EventTarget {
     this.frameTimes = null; // seconds of every frame, increasing, or null until known
     this.shown = 0; // the presented frame's time in seconds
     this.wanted = null; // where the running or waiting seek goes
-    this.loop = null; // [start, end] played again and again, or once
+    this.loop = null; // {start, end, again}: played once, or round and round
+    this.begin = 0; // where a file that is being loaded begins
+    video.addEventListener("loadedmetadata", () => this.seek(this.wanted ?? this.begin));
     for (const type of ["play", "pause", "ended", "loadedmetadata", "ratechange", "volumechange", "emptied"]) {
       video.addEventListener(type, () => this.tell("state"));
     }
@@ -28,12 +30,13 @@ export class Player extends EventTarget {
     this.frameTimes = null;
     this.wanted = null;
     this.loop = null;
-    this.shown = seconds;
+    this.shown = this.begin = seconds;
     this.video.src = url;
-    this.video.addEventListener("loadedmetadata", () => this.seek(seconds), { once: true });
   }
 
   unload() {
+    this.wanted = null;
+    this.frameTimes = null;
     this.video.removeAttribute("src");
     this.video.load();
   }

@@ -50,15 +50,6 @@ export class Queries {
     this.state.set({ queries: this.list.map((query) => ({ ...query, hidden: alone ? false : query.slot !== slot })) });
   }
 
-  move(slot, by) {
-    const list = [...this.list];
-    const from = list.findIndex((query) => query.slot === slot);
-    const to = from + by;
-    if (from < 0 || to < 0 || to >= list.length) return;
-    list.splice(to, 0, ...list.splice(from, 1));
-    this.state.set({ queries: list });
-  }
-
   /** Encodes what has no id yet, or, after a new start of the server, all. */
   encodeAll({ again = false } = {}) {
     return Promise.all(this.list.filter((query) => again || !query.id).map((query) => this.encode(query.slot)));

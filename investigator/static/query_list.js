@@ -1,6 +1,7 @@
 // The list of texts beside the player, and the row to add one.
 import { announce, element } from "./element.js";
 import { icon } from "./icons.js";
+import { sentence } from "./notice.js";
 import { swatch } from "./palette.js";
 import { wordsOf } from "./queries.js";
 import { percent, wordFor, written } from "./scales.js";
@@ -69,7 +70,7 @@ export class QueryList {
   }
 
   #best(query) {
-    if (query.state === "failed") return `${query.error.message} ${query.error.advice ?? ""}`;
+    if (query.state === "failed") return `${sentence(query.error.message)} ${sentence(query.error.advice ?? "")}`;
     if (query.state === "encoding") return "encoding…";
     const best = this.session.reading?.best(query.id, this.session.scale);
     if (!best) return query.negative ? "moments like this are left out" : "no score yet";

@@ -1,5 +1,6 @@
 // The queue: what is being analysed, what waits, and what failed with its cause.
 import { element } from "./element.js";
+import { sentence } from "./notice.js";
 import { get } from "./server.js";
 import { isActive, jobActions, jobBar, jobWords } from "./status.js";
 
@@ -45,7 +46,7 @@ export class Queue {
       element("div", { class: "card-head" }, element("h2", {}, "Queue"), element("span", { class: "count" }, [waiting && `${waiting} waiting`, failed && `${failed} failed`].filter(Boolean).join(" · "))),
       element("ul", { class: "queue-list" }, shown.map((job) => element("li", { "data-state": job.state },
         element("strong", {}, this.names.get(job.video) ?? "…"),
-        element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${job.error ?? "failed"} ${job.do ?? ""}` : jobWords(job)),
+        element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${sentence(job.error ?? "failed")} ${sentence(job.do ?? "")}` : jobWords(job)),
         job.state === "running" ? jobBar(job) : element("span"),
         element("span", { class: "queue-actions" }, jobActions(job, (answer) => this.take(answer)))))),
       all.length > shown.length && element("p", { class: "hint queue-more" }, `and ${all.length - shown.length} more`));

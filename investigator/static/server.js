@@ -1,7 +1,7 @@
 // Asking the server. Commands go over HTTP; what happens by itself comes over the socket (live.js).
 
 /** What the server refused or could not do: a sentence, and what to do about it. `code` "unreachable": no answer at all. */
-export class ServerError extends Error {
+class ServerError extends Error {
   constructor({ code = "internal", message = "The server answered with an error.", do: advice = "" }, status = 0) {
     super(message);
     this.code = code;

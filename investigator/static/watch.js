@@ -155,7 +155,10 @@ export class Watch {
         if (segment) this.playOnce(segment);
         else this.seek(event.detail.time);
       });
-      view.addEventListener("window", (event) => state.set({ window: event.detail.window, still: Boolean(event.detail.window) || state.still }));
+      view.addEventListener("window", ({ detail: { window } }) => { // looking elsewhere ends following
+        const away = window && (player.shown < window[0] || player.shown > window[1]);
+        state.set({ window, still: state.still || Boolean(away) });
+      });
     }
     curves.addEventListener("threshold", (event) => state.set({ threshold: event.detail.value }));
     curves.addEventListener("trouble", (event) => this.notices.complain(event.detail));

@@ -1,4 +1,5 @@
 // What the keys do in Watch.
+import { RATES } from "./controls.js";
 import { announce, byId } from "./element.js";
 import { wordsOf } from "./queries.js";
 
@@ -48,10 +49,9 @@ export function watchKeys(watch) {
   ];
 
   function rate(by) {
-    const rates = [0.1, 0.25, 0.5, 1, 1.5, 2, 4, 8];
-    const place = Math.min(Math.max(0, rates.indexOf(state.rate) + by), rates.length - 1);
-    state.set({ rate: rates[place] });
-    announce(`${rates[place]} times`);
+    const next = RATES[Math.min(Math.max(0, RATES.indexOf(state.rate) + by), RATES.length - 1)];
+    state.set({ rate: next });
+    announce(`${next} times`);
   }
 
   function choose(place) {

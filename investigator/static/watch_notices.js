@@ -1,7 +1,7 @@
 // Which of Watch's conditions hold now, shown where they belong: above the page, over the picture, in the status line.
 import * as conditions from "./conditions.js";
 import { byId, element } from "./element.js";
-import { action, failure, notice } from "./notice.js";
+import { action, failure, notice, sentence } from "./notice.js";
 import { post } from "./server.js";
 import { showStatus } from "./status.js";
 import { span } from "./time.js";
@@ -26,7 +26,7 @@ export class WatchNotices {
       try {
         app.go("watch", { video: (await post("api/videos", { path: field.value.trim() })).id });
       } catch (error) {
-        words.textContent = `${error.message} ${error.advice}`;
+        words.textContent = `${sentence(error.message)} ${sentence(error.advice)}`;
       }
     } } }, field, element("button", { type: "submit" }, "Open this path"));
     const box = notice(conditions.noVideo({ roots: app.info.roots, library: () => this.#library() }));
@@ -97,7 +97,7 @@ export class WatchNotices {
 }
 
 /** Shows `parts` of notices in `node`, and leaves what is there alone while it says the same. */
-export function fillNotices(node, parts) {
+function fillNotices(node, parts) {
   const key = JSON.stringify(parts);
   if (node.dataset.key === key) return;
   node.dataset.key = key;

@@ -29,7 +29,7 @@ class Cut:
 
 def test_a_socket_cut_for_five_seconds_is_caught_up(visit, site):
     write_coded(site.folder / "while_cut.webm", scenes_script(1.0))
-    video = site.client.send("POST", "/api/videos", b'{"path": "while_cut.webm"}', Content_Type="application/json").json["id"]
+    video = site.client.post("/api/videos", {"path": "while_cut.webm"}).json["id"]
     tab = visit(opened=False)
     line = Cut(tab.page)
     tab.open(f"#/watch?v={video}&text0=a+red+circle")
@@ -61,7 +61,7 @@ def test_a_server_that_went_away_is_said_once_and_found_again(visit, site, start
     tab.page.get_by_label("New text to look for").fill("a blue sq")
     assert tab.page.locator("#banner .notice").count() == 1
     start(**keys, port=server.port)
-    tab.page.get_by_role("button", name="Try now").click()
+    tab.page.get_by_role("button", name="Try now", exact=True).click()
     tab.until("document.querySelector('#live').dataset.state === 'live'")
     tab.until("document.querySelector('#banner').innerText === ''")
     assert tab.page.get_by_label("New text to look for").input_value() == "a blue sq"

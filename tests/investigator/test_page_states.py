@@ -40,7 +40,7 @@ def test_first_start_without_a_video(visit, site, axe, pictures):
 
 def test_not_analysed_then_analysing_paused_cancelled_and_complete(visit, site, axe, pictures):
     write_coded(site.folder / "long.webm", scenes_script(24.0))
-    video = site.client.send("POST", "/api/videos", b'{"path": "long.webm"}', Content_Type="application/json").json["id"]
+    video = site.client.post("/api/videos", {"path": "long.webm"}).json["id"]
     tab = visit(f"#/watch?v={video}&text0=a+red+circle")
     tab.until("document.querySelector('#plot .empty').innerText.includes('Not analysed yet')")
     look(tab, pictures, "not_analysed", axe)
@@ -76,7 +76,7 @@ def test_nothing_stands_out(visit, site, axe, pictures):
 def test_a_missing_file_and_one_that_is_no_video(visit, site, axe, pictures):
     shutil.copy(site.folder / "ntsc.webm", site.folder / "going.webm")
     (site.folder / "broken.webm").write_bytes(b"this is no video" * 100)
-    going = site.client.send("POST", "/api/videos", b'{"path": "going.webm"}', Content_Type="application/json").json["id"]
+    going = site.client.post("/api/videos", {"path": "going.webm"}).json["id"]
     (site.folder / "going.webm").unlink()
     tab = visit(f"#/watch?v={going}")
     tab.until("document.querySelector('#watch-notice .notice') !== null")
@@ -99,7 +99,7 @@ def test_a_codec_that_the_browser_cannot_play_gets_a_playable_copy(visit, site, 
         for picture in draw_frames(script):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    video = site.client.send("POST", "/api/videos", b'{"path": "old.mp4"}', Content_Type="application/json").json["id"]
+    video = site.client.post("/api/videos", {"path": "old.mp4"}).json["id"]
     tab = visit(f"#/watch?v={video}")
     tab.until("document.querySelector('#screen-notice').innerText.includes('cannot play')")
     assert "mpeg4" in words(tab, "#screen-notice")
