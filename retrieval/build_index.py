@@ -59,8 +59,8 @@ def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
         maker: VideoVectors = LearnedVectors(features, checkpoint, config.checkpoint, config.policy_features, set(stored), device)
     else:
         if features.selected_by is not None:
-            raise ConfigError(f"features={config.features}: their frames were chosen by a checkpoint before they were encoded: give "
-                              "it with checkpoint=, or features of all frames")
+            raise ConfigError(f"features={config.features}: their frames were chosen by a checkpoint before they were encoded: "
+                              "give it with checkpoint=, or features of all frames")
         maker = MeanVectors(features, config.selection or "all", config.top_k)
     first = next(iter(stored.values())).mark
     assert first is not None  # stored_by_id reads what has none, which raises
