@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import math
 import statistics
 import struct
 import subprocess
@@ -54,7 +55,7 @@ def main() -> None:
     short = make_video(folder / "clipreel_720p_default.mp4")
     video = folder / f"clipreel_720p_{options.minutes:g}_minutes.mp4"
     if not video.exists():
-        loop_packets(short, video, options.minutes * 60)
+        loop_packets(short, video, math.ceil(options.minutes * 60 / 90) * 90)  # whole turns of 90 s: not less
     wanted = len(keyframes(index_video(video)))
     encoder = load_encoder("clip", "tiny", device="cpu")
     rows: dict[str, list[float]] = {"coarse": [], "whole": [], "extract_features": [], "command": []}
