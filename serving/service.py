@@ -75,8 +75,9 @@ class EncoderService:
     def to_json(self) -> dict[str, Any]:
         """What /info says: who the model is, and how it is doing."""
         tally = self._batcher.tally
-        counted = {**asdict(self.counters), "batches": tally.batches, "encoded": tally.rows, "encode_seconds": round(tally.seconds, 6),
-                   "waiting": self._waiting, "queued": self._batcher.queued, "cache_rows": len(self._cache)}
+        counted = {**asdict(self.counters), "batches": tally.batches, "encoded": tally.rows,
+                   "encode_seconds": round(tally.seconds, 6), "waiting": self._waiting, "queued": self._batcher.queued,
+                   "cache_rows": len(self._cache)}
         return {**self.info.to_json(), "devices": self._devices, "batch_size": self._batch_size,
                 "uptime_seconds": round(time.monotonic() - self._began, 3), "counters": counted}
 
