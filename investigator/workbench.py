@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -73,6 +74,7 @@ class Workbench:
             except Refusal as error:
                 self.first_problem = error.message
         self.clip_files: dict[str, list[Path]] = {}  # by job
+        self._counted: tuple[object, int] | None = None
         self._analysed_ms = self._seconds = 0.0
         self._frame_times: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
@@ -155,6 +157,16 @@ class Workbench:
             record |= {"state": "analysed", "rows": mark.shape[0], "extraction_fps": settings.extraction_fps,
                        "duration_ms": source.duration_seconds * 1000}
         return record
+
+    def count_analysed(self, files: Sequence[VideoFile]) -> int:
+        """How many of the files have features; counted again only when files or features changed."""
+        identity = self.identity()
+        folder = output_folder(self.extract_config(Path()), identity) if identity is not None else None
+        stamp = folder.stat().st_mtime_ns if folder is not None and folder.is_dir() else 0
+        key = (stamp, tuple(files))
+        if self._counted is None or self._counted[0] != key:
+            self._counted = key, sum(self.brief_record(file)["state"] == "analysed" for file in files)
+        return self._counted[1]
 
     def _mark(self, file: VideoFile, content_id: str) -> Mark | None:
         """Of this content's features by this model, or else of those that the same path had with another content."""

@@ -15,8 +15,8 @@ def search(asked: Asked) -> dict[str, Any]:
     limit = int(min(max(number_of("limit", asked.content.get("limit", 50)), 1), 200))
     result = bench.search.search(queries, excluded, asked.one_of("mode", ("any", "all"), "any"), limit)
     files = bench.library.videos()
-    analysed = sum(bench.brief_record(file)["state"] == "analysed" for file in files)
-    return {"videos_searched": result.searched, "not_analysed": len(files) - analysed, "results": result.found}
+    return {"videos_searched": result.searched, "not_analysed": len(files) - bench.count_analysed(files),
+            "results": result.found}
 
 
 ROUTES = [post("/api/search", search)]
