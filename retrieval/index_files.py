@@ -22,7 +22,7 @@ from .codes import binary_codes, int8_codes
 
 MANIFEST = "index.json"
 FORMAT, SCHEMA_VERSION = "clipreel-index", 1
-_PREFIX = "part-"  # of all files but the manifest
+PREFIX = "part-"  # of all files but the manifest
 _VERIFIED_BYTES = 256 << 20  # files up to this size are compared with their digests whenever an index is opened
 
 
@@ -152,7 +152,7 @@ def sweep(folder: Path, manifest: Manifest) -> None:
     remove_stale(folder)
     counting = manifest.files()
     for path in folder.iterdir():
-        if path.name not in counting and path.name.startswith(_PREFIX):
+        if path.name not in counting and path.name.startswith(PREFIX):
             path.unlink(missing_ok=True)
 
 
@@ -217,7 +217,7 @@ def file_of(path: Path) -> File:
 
 def new_name() -> str:
     """The beginning of a file name that nothing has yet."""
-    return f"{_PREFIX}{secrets.token_hex(8)}"
+    return f"{PREFIX}{secrets.token_hex(8)}"
 
 
 def video_of_line(line: bytes) -> IndexedVideo:

@@ -14,6 +14,7 @@ from .approximate import Cells
 from .index import OpenSegment, VectorIndex, open_segments
 from .index_files import (
     MANIFEST,
+    PREFIX,
     Approximate,
     File,
     IndexedVideo,
@@ -63,10 +64,10 @@ def update_index(folder: Path, empty: Manifest, new: NewVideos, delete: Iterable
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             there = None if overwrite or not (folder / MANIFEST).exists() else read_manifest(folder)
+            if any(not path.name.startswith((".", PREFIX)) and path.name != MANIFEST for path in folder.iterdir()):
+                raise ConfigError(f"output_path={folder}: is a folder of something else; give one that is empty or not there yet")
             if there is not None:
                 refuse_other_vectors(folder, there, empty)
-            elif not overwrite and any(not path.name.startswith((".", "part-")) for path in folder.iterdir()):
-                raise ConfigError(f"output_path={folder}: is a folder of something else; give one that is empty or not there yet")
             if not overwrite:
                 sweep(folder, there or empty)
             return _Update(folder, there or empty, empty, checkpoint).run(new, set(delete))

@@ -214,10 +214,11 @@ def test_vectors_of_other_settings_are_refused(tmp_path, empty, word):
     assert len(VectorIndex.open(tmp_path)) == 2
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(ConfigError, match="something else"):
-        update_index(tmp_path, EMPTY, some(range(3)))
+        update_index(tmp_path, EMPTY, some(range(3)), overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -270,6 +271,15 @@ def test_a_large_file_is_compared_when_asked(tmp_path, monkeypatch):
     VectorIndex.open(tmp_path)
     with pytest.raises(StoredDataError, match="content changed"):
         VectorIndex.open(tmp_path, verify=True)
+
+
+def test_a_damaged_index_may_be_overwritten(tmp_path):
+    update_index(tmp_path, EMPTY, some(range(3)))
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(StoredDataError, match="damaged"):
+        update_index(tmp_path, EMPTY, some(range(4)))
+    update_index(tmp_path, EMPTY, some(range(4)), overwrite=True)
+    assert len(VectorIndex.open(tmp_path)) == 4
 
 
 def test_another_versions_layout_is_said(tmp_path):

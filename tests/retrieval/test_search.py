@@ -185,8 +185,8 @@ def test_several_folders_of_features_in_one_index(features, training_world, tmp_
     assert done.change.videos == 4 + done.change.added
     (result,) = search_videos(tmp_path / "i", "a yellow ring", encoder=tiny, rerank="maxsim", device="cpu",
                               top=done.change.videos).results
-    when = {video.video_id: video.seconds for video in result.videos}  # frames of both folders are found
-    assert len(when) == done.change.videos and None not in when.values()
+    when = {video.video_id: video.seconds for video in result.videos if video.seconds is not None}
+    assert len(when) == done.change.videos  # frames of both folders are found
     assert 5 <= when["three_scenes"] < 9
 
 
