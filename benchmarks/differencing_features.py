@@ -47,7 +47,7 @@ class Server(BaseHTTPRequestHandler):
     @torch.inference_mode()
     def do_POST(self):
         form = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        pictures = [self.prepare(Image.open(path)) for path in json.loads(form["image"][0])]
+        pictures = [torch.as_tensor(self.prepare(Image.open(path))) for path in json.loads(form["image"][0])]
         rows = torch.cat([Pixels().encode_image(torch.stack(pictures[begin:begin + BATCH]))
                           for begin in range(0, len(pictures), BATCH)])
         rows /= rows.norm(dim=1, keepdim=True)

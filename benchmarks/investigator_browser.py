@@ -59,6 +59,14 @@ def moved_per_second(page: Any, selector: str, move: Any) -> float:
                          "return (times.length - 1) / (times.at(-1) - times[0]) * 1000; }")
 
 
+def box_of(page, selector: str):
+    """Where it is: x, y, width and height in pixels."""
+    box = page.locator(selector).bounding_box()
+    if box is None:
+        raise SystemExit(f"{selector} is not on the page")
+    return box
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome"))
@@ -86,12 +94,12 @@ def main() -> None:
             page.wait_for_function("() => document.querySelectorAll('#plot .scatterlayer .trace').length === 12", timeout=60_000)
             opened.append(time.perf_counter() - began)
         sys.stdout.write(f"open: first {opened[0]:.2f} s, then median {statistics.median(opened[1:]):.2f} s\n")
-        box = page.locator("#plot .hand").bounding_box()
+        box = box_of(page, "#plot .hand")
         middle = box["y"] + box["height"] / 2
         rate = moved_per_second(page, "#plot .hover", lambda share: page.mouse.move(
             box["x"] + 50 + share * (box["width"] - 70), middle))
         sys.stdout.write(f"pointer over 12 curves of 7,200 points: {rate:.0f} frames/s\n")
-        strip = page.locator("#overview").bounding_box()
+        strip = box_of(page, "#overview")
         level = strip["y"] + strip["height"] / 2
         page.mouse.move(strip["x"] + 0.1 * strip["width"], level)
         page.mouse.down()
@@ -108,7 +116,7 @@ def main() -> None:
         page.goto(f"{server.url}#/watch?v={name}&text0=a+red+circle")
         page.wait_for_function("() => document.querySelectorAll('#plot .scatterlayer .trace').length === 1 "
                                "&& document.querySelector('#video').readyState >= 2", timeout=60_000)
-        box, chance, shown = page.locator("#plot .hand").bounding_box(), random.Random(0), []
+        box, chance, shown = box_of(page, "#plot .hand"), random.Random(0), []
         for _ in range(options.clicks):
             page.evaluate(CLICKED)
             page.mouse.click(box["x"] + 50 + chance.random() * (box["width"] - 70), box["y"] + box["height"] / 2)

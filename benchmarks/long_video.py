@@ -33,7 +33,7 @@ def main() -> None:
     video = folder / f"clipreel_long_{options.minutes:g}.mp4"
     if not video.exists():
         loop_packets(make_video(folder / "clipreel_720p_10s.mp4", seconds=10), video, 60 * options.minutes)
-    encoder, ratios, said = free_encoder(), [], []
+    encoder, ratios, said, count = free_encoder(), [], [], 0
     for number in range(options.rounds + 1):
         seconds, rows = [], []
         for workers in (1, options.workers):
@@ -42,12 +42,13 @@ def main() -> None:
             seconds.append(time.perf_counter() - began)
             (features,) = report.features.values()
             rows.append(features.features)
-        if not np.array_equal(*rows):
+        if not np.array_equal(rows[0], rows[1]):
             raise SystemExit("the two differ")
+        count = len(rows[0])
         if number:  # the first is to warm both
             ratios.append(seconds[0] / seconds[1])
             said.append(f"1 thread {seconds[0]:.1f} s, {options.workers} threads {seconds[1]:.1f} s\n")
-    sys.stdout.write(f"{''.join(said)}{options.minutes:g} minutes of 720p at {options.fps:g} fps, {len(rows[0])} rows equal to the "
+    sys.stdout.write(f"{''.join(said)}{options.minutes:g} minutes of 720p at {options.fps:g} fps, {count} rows equal to the "
                      f"bit; {statistics.median(ratios):.2f} times faster (goal {GOAL})\n")
 
 

@@ -111,7 +111,7 @@ def copy_part(source: Path, target: Path, begin_ms: float, end_ms: float, advanc
         origin: Fraction | None = None
         for packet in _with_decode_times(container.demux(kept), picture):
             base = Fraction(packet.time_base)
-            seconds = packet.pts * base - start
+            seconds: Fraction = packet.pts * base - start
             if origin is None:
                 if packet.stream.index != picture.index or not packet.is_keyframe:
                     continue

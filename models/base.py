@@ -61,7 +61,8 @@ class FrameEncoder(Protocol):
 class TextEncoder(Protocol):
     """Encodes sentences into the frames' space: float32 [m, dim], not normalised. `logit_scale` is exp(log scale)."""
 
-    logit_scale: float
+    @property
+    def logit_scale(self) -> float: ...
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor: ...
 

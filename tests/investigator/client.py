@@ -37,7 +37,7 @@ class Client:
             connection.close()
 
     def get(self, path: str, **headers: str) -> Answer:
-        return self.send("GET", path, **headers)
+        return self.send("GET", path, None, **headers)
 
     def post(self, path: str, content: Any = None, **headers: str) -> Answer:
         return self.send("POST", path, json.dumps(content if content is not None else {}).encode(),
@@ -61,7 +61,7 @@ class Client:
 
     def wait(self, job: str, *states: str, seconds: float = 60) -> dict:
         """The job when it is in one of these states (done, failed or cancelled)."""
-        until = time.monotonic() + seconds
+        until, record = time.monotonic() + seconds, None
         while time.monotonic() < until:
             record = self.get(f"/api/jobs/{job}").json
             if record["state"] in (states or ("done", "failed", "cancelled")):

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from clipreel.sample.draw import draw_frame
-from clipreel.sample.scene import Shape, VideoScript
+from clipreel.sample.scene import Motion, Shape, VideoScript
 
 BITS = 11
 BLOCKS = BITS + 2
@@ -54,7 +54,7 @@ def code_row(number: int, width: int) -> np.ndarray:
 
 def scenes_script(seconds: float = 4.0, fps: Fraction = Fraction(25), width: int = 320, height: int = 240) -> VideoScript:
     """Empty, a red circle, empty, a blue square, empty: each for `seconds`."""
-    parts = [(shape, seconds, "still") for shape in (None, RED, None, BLUE, None)]
+    parts: list[tuple[Shape | None, float, Motion]] = [(shape, seconds, "still") for shape in (None, RED, None, BLUE, None)]
     return VideoScript.of(parts, width=width, height=height, fps=fps, seed=77)
 
 

@@ -72,8 +72,8 @@ def test_every_cue_of_a_vtt_is_one_block(segments, label):
     assert len(blocks) == 1 + len(segments)
     for block in blocks[1:]:
         timing, text = block.split("\n")
-        begin, end = re.fullmatch(r"([\d:.]+) --> ([\d:.]+)", timing).groups()
-        assert begin < end
+        times = re.fullmatch(r"([\d:.]+) --> ([\d:.]+)", timing)
+        assert times is not None and times[1] < times[2]
         assert text and "-->" not in text
 
 
