@@ -80,6 +80,7 @@ export class Library {
       this.queue.take(event.detail.job);
       if (!["queued", "running", "paused"].includes(event.detail.job.state)) { this.#later(); }
     });
+    addEventListener("theme", () => this.results.again());
     app.live.addEventListener("video", (event) => this.#takeVideo(event.detail.video));
     app.live.addEventListener("resync", () => { if (this.entered) { this.#facts(); this.#list(); this.queue.fetch(); this.queries.encodeAll({ again: true }); } });
   }
@@ -100,12 +101,13 @@ export class Library {
     const { total, analysed, new: fresh, failed, seconds_to_analyse_new: seconds } = this.facts;
     this.count.textContent = `${total} · ${analysed} analysed${failed ? ` · ${failed} failed` : ""}`;
     const roots = this.app.info.roots.join(", ");
+    this.all.hidden = !total;
     if (!total) {
       return this.notices.replaceChildren(notice({ title: "No video here yet", words: [`No video was found${roots ? ` in ${roots}` : ""}.`, "Put videos there and look again, or start with another folder:"],
         command: "python main.py investigator roots=\"[/path/to/videos]\"", actions: [{ label: "Look again", first: true, act: () => this.enter({}) }] }));
     }
     this.notices.replaceChildren(...(fresh ? [element("p", { class: "library-new" },
-      element("span", {}, `${fresh} of ${total} videos are not analysed yet; search finds nothing in them.`),
+      element("span", {}, `${fresh} of ${total} videos ${fresh === 1 ? "is" : "are"} not analysed yet; search finds nothing in ${fresh === 1 ? "it" : "them"}.`),
       action({ label: `Analyse ${fresh === 1 ? "it" : `all ${fresh}`}${seconds ? ` (about ${span(seconds)})` : ""}`, first: true, act: () => this.#analyseNew() }))] : []));
   }
 

@@ -25,8 +25,11 @@ export class SearchResults {
     this.container.replaceChildren(failure(error, [{ label: "Try again", first: true, act: again }]));
   }
 
+  /** The same once more, in the present theme's colours. */
+  again() { if (this.found) this.show(this.found, this.queries); }
+
   show(found, queries) {
-    this.found = found;
+    Object.assign(this, { found, queries });
     const slots = new Map(queries.map((query) => [query.id, query.slot]));
     const good = found.results.filter((result) => result.best.odds >= 0);
     const rest = found.results.filter((result) => result.best.odds < 0);

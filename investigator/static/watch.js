@@ -252,7 +252,7 @@ export class Watch {
     const empty = conditions.plotWords({ queries: this.queries.list, rows: reading.rows, state: video.state, job, model: this.app.info.model });
     return {
       duration, window: this.state.window && [this.state.window[0], Math.min(this.state.window[1], duration)], curves, low, high, threshold,
-      decimals: SCALES[scale].decimals, segments: session.segments?.segments ?? [], gaps: reading.rows || job ? reading.gaps(duration) : [{ start: 0, end: duration }],
+      decimals: SCALES[scale].decimals, segments: session.segments?.segments ?? [], gaps: reading.header || video.state !== "analysed" ? reading.gaps(duration) : [], // without a text nothing was asked
       describe: (value) => written(value, scale), thumbnail: (time) => session.sprites.picture(time, 160),
       empty: empty && { key: empty.key, nodes: () => this.#emptyPlot(empty) },
     };
