@@ -9,38 +9,19 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .configs.differencing_schema import DifferencingConfig, DifferencingEvaluateConfig
-from .configs.doctor_schema import DoctorConfig
-from .configs.frames_schema import FramesConfig
-from .configs.investigator_schema import InvestigatorConfig
+from .commands import COMMANDS, FEATURE_TYPES, WITH_PRESETS, Command
 from .configs.load import file_value, keys_of, load_config, load_configs, nearest, shipped_values
 from .configs.presets import preset_files
-from .configs.retrieval_evaluate_schema import RetrievalEvaluateConfig, RetrievalPrepareConfig
-from .configs.retrieval_search_schema import RetrievalIndexConfig, RetrievalSearchConfig
-from .configs.retrieval_train_schema import RetrievalTrainConfig
-from .configs.schema import ExtractConfig, InspectConfig, PackConfig
-from .configs.serving_schema import ServeConfig
-from .configs.texts_schema import TextsConfig
+from .configs.schema import ExtractConfig
 from .configs.values import describe, is_boolean_word
-from .configs.videoqa_schema import VideoqaAnswerConfig, VideoqaEvaluateConfig
 from .errors import ClipreelError, ConfigError, UsageError
 from .models.registry import ENCODERS
 
 log = logging.getLogger("clipreel")
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command: its keys, the function that does it (imports what it needs), and a line for `--help`."""
-
-    schema: type
-    run: Callable[[Any], int]
-    summary: str
 
 
 def run() -> NoReturn:
@@ -204,132 +185,3 @@ def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return "[]" if default == () else str(default)
-
-
-def _extract(configs: list[ExtractConfig]) -> int:
-    from .extract.command import run
-
-    return run(configs)
-
-
-def _inspect(config: InspectConfig) -> int:
-    from .extract.store.inspect import run
-
-    return run(config)
-
-
-def _pack(config: PackConfig) -> int:
-    from .extract.store.pack import run
-
-    return run(config)
-
-
-def _doctor(config: DoctorConfig) -> int:
-    from .extract.doctor import run
-
-    return run(config)
-
-
-def _frames(config: FramesConfig) -> int:
-    from .extract.pictures import run
-
-    return run(config)
-
-
-def _texts(config: TextsConfig) -> int:
-    from .extract.texts import run
-
-    return run(config)
-
-
-def _videoqa_answer(config: VideoqaAnswerConfig) -> int:
-    from .videoqa.command import answer
-
-    return answer(config)
-
-
-def _videoqa_evaluate(config: VideoqaEvaluateConfig) -> int:
-    from .videoqa.command import evaluate
-
-    return evaluate(config)
-
-
-def _differencing(config: DifferencingConfig) -> int:
-    from .differencing.command import run
-
-    return run(config)
-
-
-def _differencing_evaluate(config: DifferencingEvaluateConfig) -> int:
-    from .differencing.command import evaluate
-
-    return evaluate(config)
-
-
-def _serve(config: ServeConfig) -> int:
-    from .serving.command import run
-
-    return run(config)
-
-
-def _retrieval_prepare(config: RetrievalPrepareConfig) -> int:
-    from .retrieval.command_evaluate import prepare
-
-    return prepare(config)
-
-
-def _retrieval_evaluate(config: RetrievalEvaluateConfig) -> int:
-    from .retrieval.command_evaluate import evaluate
-
-    return evaluate(config)
-
-
-def _retrieval_train(config: RetrievalTrainConfig) -> int:
-    from .retrieval.command_train import train
-
-    return train(config)
-
-
-def _retrieval_index(config: RetrievalIndexConfig) -> int:
-    from .retrieval.command_search import index
-
-    return index(config)
-
-
-def _retrieval_search(config: RetrievalSearchConfig) -> int:
-    from .retrieval.command_search import search
-
-    return search(config)
-
-
-def _investigator(config: InvestigatorConfig) -> int:
-    from .investigator.command import run
-
-    return run(config)
-
-
-COMMANDS: dict[str, Command] = {
-    "extract": Command(ExtractConfig, _extract, "features of videos, printed or stored (the default command)"),
-    "inspect": Command(InspectConfig, _inspect, "what is stored: shapes, fps, times, provenance; verifies digests"),
-    "pack": Command(PackConfig, _pack, "per-video files of any format into one HDF5, a group a video"),
-    "doctor": Command(DoctorConfig, _doctor, "what is installed and present, what is wrong with it, what to do"),
-    "frames": Command(FramesConfig, _frames, "the frames of videos as pictures, a folder a video"),
-    "texts": Command(TextsConfig, _texts, "features of texts (captions, queries), stored once a model"),
-    "videoqa answer": Command(VideoqaAnswerConfig, _videoqa_answer, "answers to questions about videos (Video-MME)"),
-    "videoqa evaluate": Command(VideoqaEvaluateConfig, _videoqa_evaluate, "accuracies of such answers"),
-    "differencing": Command(DifferencingConfig, _differencing, "what differs between two videos of one action (VidDiff)"),
-    "differencing evaluate": Command(DifferencingEvaluateConfig, _differencing_evaluate, "scores of such differences"),
-    "retrieval train": Command(RetrievalTrainConfig, _retrieval_train, "a model that finds videos by texts (AdaCLIP)"),
-    "retrieval prepare": Command(RetrievalPrepareConfig, _retrieval_prepare,
-                                 "published captions of videos (MSR-VTT, DiDeMo, ActivityNet, any CSV or JSON) as ours"),
-    "retrieval evaluate": Command(RetrievalEvaluateConfig, _retrieval_evaluate, "how well texts find videos, beside baselines"),
-    "retrieval index": Command(RetrievalIndexConfig, _retrieval_index, "a vector a video, to be searched by text"),
-    "retrieval search": Command(RetrievalSearchConfig, _retrieval_search, "the videos that a text finds, and when in them"),
-    "serve": Command(ServeConfig, _serve, "an encoder, loaded once, for other programs over HTTP (feature_type=remote)"),
-    "investigator": Command(InvestigatorConfig, _investigator, "where in a video sentences match, in the browser"),
-}
-# The family of models when none is named; its own defaults are in configs/<feature_type>.yml.
-FEATURE_TYPES = {"extract": "clip", "texts": "clip", "videoqa answer": "viclip", "differencing": "clip", "serve": "clip",
-                 "investigator": "clip"}
-# Those that take the published settings of a dataset: configs/<preset>.yml.
-WITH_PRESETS = {"retrieval train", "retrieval evaluate"}

@@ -1,5 +1,7 @@
 """The command line from the user's side: words, help, messages, exit codes. What commands do is tested with them."""
 
+import importlib
+import inspect
 import io
 import os
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from clipreel import cli
+from clipreel.commands import COMMANDS, Command
 from clipreel.configs.load import keys_of
 from clipreel.configs.schema import ExtractConfig, InspectConfig, PackConfig
 from clipreel.errors import ConfigError, EmptyVideoError, InputError
@@ -25,9 +28,17 @@ def configs(monkeypatch):
         got.append(config[0] if isinstance(config, list) else config)  # extract takes one config a model
         return 0
 
-    for name, command in cli.COMMANDS.items():
-        monkeypatch.setitem(cli.COMMANDS, name, cli.Command(command.schema, take, command.summary))
+    monkeypatch.setattr(Command, "run", lambda self, config: take(config))
     return got
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_function_of_its_keys(name):
+    module, _, function = COMMANDS[name].target.partition(":")
+    found = getattr(importlib.import_module(f"clipreel.{module}"), function)
+    (config,) = inspect.signature(found).parameters.values()
+    assert COMMANDS[name].schema.__name__ in config.annotation
+    assert COMMANDS[name].schema in {value for value in vars(sys.modules[found.__module__]).values() if isinstance(value, type)}
 
 
 # words
@@ -153,16 +164,16 @@ def test_absent_devices_list_the_present(capsys, word):
     (EmptyVideoError("no frame"), 1, "error: no frame\n"), (KeyboardInterrupt(), 130, "interrupted"),
 ])
 def test_exit_codes(monkeypatch, capsys, raised, code, shown):
-    def fail(config):
+    def fail(self, config):
         raise raised
 
-    monkeypatch.setitem(cli.COMMANDS, "inspect", cli.Command(InspectConfig, fail, ""))
+    monkeypatch.setattr(Command, "run", fail)
     assert cli.main(["inspect", "x"]) == code
     assert capsys.readouterr().err.startswith(shown)
 
 
 def test_a_bug_is_not_hidden(monkeypatch):
-    monkeypatch.setitem(cli.COMMANDS, "inspect", cli.Command(InspectConfig, lambda config: 1 // 0, ""))
+    monkeypatch.setattr(Command, "run", lambda self, config: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["inspect", "x"])
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = {"cli": 4, "__main__": 4, "__init__": 4, "investigator": 3, "retrieval": 2, "differencing": 2, "videoqa": 2,
+FLOORS = {"cli": 4, "commands": 4, "__main__": 4, "__init__": 4, "investigator": 3, "retrieval": 2, "differencing": 2, "videoqa": 2,
           "serving": 2, "extract": 1, "models": 0, "configs": 0, "sample": 0, "errors": -1}
 INSIDE_EXTRACT = {
     0: ["frames"],
     1: ["sampling", "features", "decode", "store", "videos"],
     2: ["extractor", "framewise", "windows", "registry"],
     3: [],  # the pipeline and what is made for it: every module that is not named here
-    4: ["run", "estimate", "api", "command"],
+    4: ["run", "estimate", "api", "command", "doctor"],
 }
 NOT_PACKAGES = {"tests", "benchmarks", "docs", "build", "dist", "output"}
 LONG_NETWORKS: set[str] = set()  # files over 300 lines, networks only
