@@ -4,6 +4,9 @@
 msrvtt-jsfusion preset (selector of 4.0 M parameters on the features, MLP-Score of 1.05 M, k 12 of 16), 64 pairs a step over
 all processes. The rate is the median over epochs but the first; the whole run, start-up included, is printed beside it.
 
+On 2 cores (torch 2.15, float32): 260 pairs/s in one process with one thread, 462 with two threads, 367 in two processes with a
+thread each, which exchange 5 million gradients a step: on one machine threads are the better use of its cores.
+
 usage: python benchmarks/retrieval_training.py [--videos 2000] [--epochs 4]      no other work beside it
 """
 

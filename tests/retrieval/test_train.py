@@ -187,6 +187,7 @@ def test_do_inference_evaluates_the_checkpoint(world, trained, tmp_path, capsys,
     {"no_rnn": True, "mlp_type": "fc"}, {"frame_agg": "mean", "reuse_scores": True}, {"adapter_dim": 16}, {"optim": "adamw"},
     {"warmup_epochs": 2}, {"gradient_accumulation_steps": 2}, {"concat_captions": "indep-one"},
     {"concat_captions": "indep-all"}, {"no_warmup": True, "grad_norm": -1.0}, {"top_k": 16}, {"freeze_cnn": True},
+    {"num_frm": 32, "top_k": 20},  # of 16 stored frames: repeats are masked, and all that is there is taken
 ], ids=str)
 def test_every_kind_trains(world, tmp_path, change, caplog):
     run = train_retrieval(**world.keys(tmp_path / "run", **{"num_epochs": 8, **change}))

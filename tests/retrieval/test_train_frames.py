@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,13 @@ from clipreel.models.clip.architecture import Architecture, import_clip
 from clipreel.models.weights import read_state_dict
 from clipreel.retrieval.api import train_retrieval
 from clipreel.retrieval.frames_data import FrameFolder, FrameRule
+from clipreel.retrieval.text_tower import queries_encoder
 from clipreel.retrieval.train import LAST, MODEL
 from clipreel.sample.events import draw_world, write_world
 from PIL import Image
 
 N, K = 4, 2
+MAIN = Path(__file__).resolve().parents[2] / "main.py"
 
 
 @pytest.fixture(scope="module")
@@ -282,10 +287,30 @@ def test_a_frozen_clip_goes_through_the_store(world, tmp_path):
 
 
 def test_word_aggregation_keeps_its_text_tower(world, tmp_path):
+    """Words are weighed by what was trained, so queries go through the tower that was trained with it."""
     run = train_retrieval(**keys(world, tmp_path / "run", word_agg="mlp", frame_agg="mean", num_epochs=1))
-    kept = load_checkpoint(run.checkpoint).clip_state
-    assert "text_projection" in kept and "transformer.resblocks.0.mlp.c_fc.weight" in kept
-    assert (run.folder / "clip.safetensors").is_file()
+    checkpoint, clip = load_checkpoint(run.checkpoint), run.folder / "clip.safetensors"
+    _, load = queries_encoder(checkpoint, str(clip), "cpu")
+    words = load().encode_text(["a red circle", "a blue square"])
+    plain = load_encoder("clip", "custom", checkpoint=str(clip), device="cpu").encode_text(["a red circle", "a blue square"])
+    assert words.shape == plain.shape
+    assert torch.nn.functional.cosine_similarity(words, plain).max() < 0.9999
+
+
+def test_two_processes_are_one(world, tmp_path):
+    """The same losses and weights at the same global batch."""
+    shared = {"policy_backbone": "raw", "num_epochs": 1, "validation_fraction": 0}
+    one = train_retrieval(**keys(world, tmp_path / "one", **shared, batch_size=4))
+    words = [f"{name}={value}" for name, value in keys(world, tmp_path / "two", **shared, batch_size=2).items()]
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(MAIN),
+                           "retrieval", "train", *words], capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    two = [float(line.partition(",")[2]) for line in (tmp_path / "two" / "losses.csv").read_text().splitlines()[1:]]
+    assert len(two) == 4
+    assert two == pytest.approx(one.losses, rel=1e-4)
+    clips = [read_state_dict(tmp_path / name / "clip.safetensors") for name in ("one", "two")]
+    assert all(torch.allclose(clips[0][name], tensor, atol=1e-6) for name, tensor in clips[1].items())
 
 
 def test_what_is_missing_or_broken(world, tmp_path):
