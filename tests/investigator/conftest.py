@@ -61,9 +61,9 @@ def opened(start, tmp_path_factory):
     return client, server, video
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
-    """The browser of all tests of the page."""
+    """The browser of all tests of the page; closed behind them, for while it runs its thread has an event loop."""
     with launched() as browser:
         yield browser
 
