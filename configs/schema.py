@@ -76,6 +76,9 @@ class ExtractConfig:
     start: float | None = key(None, "seconds: take frames from here (inclusive)")
     end: float | None = key(None, "seconds: take frames up to here (exclusive)")
     batch_size: int = key(1, "frames (viclip: windows) a forward pass, filled across videos")
+    deterministic: bool = key(
+        False, "features equal to the bit whatever the order, other videos, workers or interruptions: batches of one video each, "
+               "padded (needs one batch_size, kind of device and number of threads)")
     device_ids: tuple[str, ...] | None = key(
         None, "CUDA devices such as 0 or [0, 2], or cpu, or [cpu, cpu]; null: every CUDA device, else the CPU")
     device: str | None = key(None, "the same for one device in torch's words: cuda:0, cpu")
@@ -125,6 +128,9 @@ class ExtractConfig:
             raise ConfigError("pred_texts holds an empty sentence: give each text at least one word")
         if self.device is not None and self.device_ids is not None:
             raise ConfigError(f"device={self.device} and device_ids={list(self.device_ids)} say the same: give one")
+        if self.deterministic and self.encoder.feature_type == "remote":
+            raise ConfigError("deterministic=true cannot be promised with feature_type=remote: the server fills batches across its "
+                              "clients; leave it out, or run the model here")
         _ = self.shard_of
         if self.video_paths and self.file_with_video_paths:
             raise ConfigError("video_paths and file_with_video_paths are both given: give one of them")

@@ -45,6 +45,7 @@ class Attempt:
         self._parts_left = parts
         self._rows_asked, self._rows_left_out = len(units.rows), 0
         self._held: dict[int, Any] = {}
+        self._batches: dict[int, dict[int, Any]] = defaultdict(dict)
         self._features: np.ndarray | None = None
         self._came = np.zeros(len(units.frames), dtype=bool)
         self._sent = self._received = 0
@@ -79,6 +80,26 @@ class Attempt:
         """Keep candidates back until all of the video's are there."""
         with self._lock:
             self._held.update(ready)
+
+    def fill(self, ready: list[tuple[int, Any]], size: int) -> list[list[tuple[int, Any]]]:
+        """Keep units back until the batch of `size` neighbours that each belongs to is whole; those that now are."""
+        whole = []
+        with self._lock:
+            for unit, pixels in ready:
+                number = unit // size
+                batch = self._batches[number]
+                batch[unit] = pixels
+                if len(batch) == min(size, len(self._came) - number * size):
+                    whole.append(sorted(self._batches.pop(number).items(), key=lambda item: item[0]))
+        return whole
+
+    def unfilled(self) -> list[list[tuple[int, Any]]]:
+        """The batches that lack what did not decode, given once: after the last part has ended."""
+        with self._lock:
+            if self._parts_left or self.given_up:
+                return []
+            batches, self._batches = self._batches, defaultdict(dict)
+            return [sorted(batches[number].items(), key=lambda item: item[0]) for number in sorted(batches)]
 
     def candidates(self) -> Candidates | None:
         """What was held, given once: after the last part has ended. None before, after, and where nothing decoded."""

@@ -17,17 +17,19 @@ from .videos import VideoItem
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """`emit(attempt, unit, pixels)` may block, and raise to end the thread; with `offer` it gets nothing: all candidate frames
-    of a video go there at once, to be chosen from. `begin(job)` is asked before anything is read, and may raise.
+    """`emit(attempt, units)`, of (unit, pixels), may block, and raise to end the thread; with `offer` it gets nothing: all
+    candidate frames of a video go there at once, to be chosen from. With `neighbours` it gets so many units at once that follow
+    each other in the video, or what there is of them. `begin(job)` is asked before anything is read, and may raise.
     `finished(attempt)` and `failed(job, error)` each come once a job, unless an encoder still owes features."""
 
     extractor: Extractor
     request_of: Callable[[VideoItem], SamplingRequest]
     begin: Callable[[Job], None]
-    emit: Callable[[Attempt, int, Any], None]
+    emit: Callable[[Attempt, list[tuple[int, Any]]], None]
     offer: Callable[[Candidates], None] | None
     finished: Callable[[Attempt], None]
     failed: Callable[[Job, Exception], None]
+    neighbours: int | None = None
 
     def take(self, attempt: Attempt, frames: np.ndarray, crops: Any) -> None:
         """Prepared frames (their places, int64 [n]): what they complete goes on to the encoder."""
@@ -36,14 +38,16 @@ class Lane:
             if self.offer is not None:
                 attempt.hold(ready)
                 continue
-            for unit, pixels in ready:
-                self.emit(attempt, unit, pixels)
+            for units in [[one] for one in ready] if self.neighbours is None else attempt.fill(ready, self.neighbours):
+                self.emit(attempt, units)
 
     def end_of_part(self, attempt: Attempt) -> None:
         if attempt.end_of_part():
             self.finished(attempt)
         elif self.offer is not None and (candidates := attempt.candidates()) is not None:
             self.offer(candidates)
+        for units in attempt.unfilled():
+            self.emit(attempt, units)
 
 
 def share_out(batch: FrameBatch, takers: list[tuple[Lane, Attempt]]) -> None:

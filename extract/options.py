@@ -18,6 +18,7 @@ class PipelineOptions:
     reader: str = "auto"
     fps: float | None = None
     allow_truncated: bool = False
+    deterministic: bool = False  # batches of one video, padded: then no number depends on what else is at hand
 
     def request_of(self, item: VideoItem) -> SamplingRequest:
         """The run's request, inside the item's own segment where it has one."""

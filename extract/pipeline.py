@@ -55,6 +55,7 @@ class Tally:
 
 
 _Pixels = tuple[Attempt, int, "torch.Tensor"]
+_Units = tuple[Attempt, list[tuple[int, Any]]]
 
 
 class _Stopped(BaseException):
@@ -75,15 +76,18 @@ class Pipeline:
         # Two batches a device lie ready; beyond that decoding waits, so memory does not grow with the videos.
         ready = max(16, 2 * options.batch_size * len(extractors))
         first = extractors[0]
-        self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else 1  # that an item in the queue gives
-        self._pixels: queue.Queue[_Pixels | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
+        neighbours = options.batch_size if options.deterministic else None
+        self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else neighbours or 1  # that an item in the queue gives
+        self._least = 1 if options.deterministic else options.batch_size  # frames at hand that make a batch: none of another item
+        self._pixels: queue.Queue[_Units | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
         self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
         self._lane = Lane(
             first, options.request_of, begin=outcome.begin,
-            emit=lambda attempt, unit, pixels: self._put(self._pixels, (attempt, unit, pixels)),
+            emit=lambda attempt, units: self._put(self._pixels, (attempt, units)),
             offer=(lambda candidates: self._put(self._pixels, candidates)) if isinstance(first, ChoosingExtractor) else None,
             finished=lambda attempt: self._put(self._finished, (attempt, None)),
-            failed=lambda job, error: self._put(self._finished, (job, error)))
+            failed=lambda job, error: self._put(self._finished, (job, error)),
+            neighbours=neighbours)
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> None:
         """Do all jobs; `tick` is called a few times a second. On KeyboardInterrupt what is finished is still written,
@@ -138,15 +142,16 @@ class Pipeline:
                     self._put(self._finished, (attempt, None))
 
     def _next_batch(self, extractor: Extractor, waiting: deque[_Pixels]) -> list[_Pixels]:
-        """The next batch, full but for the last of this worker; empty at the end. `waiting`: frames that this worker has
-        chosen and not encoded yet."""
+        """The next batch, full but for the last of this worker (deterministic: of one video); empty at the end. `waiting`: frames
+        that this worker has and did not encode yet."""
         more = True
-        while more and len(waiting) < self._options.batch_size:
-            taken = self._take(self._options.batch_size - len(waiting))
+        while more and len(waiting) < self._least:
+            taken = self._take(self._least - len(waiting))
             more = bool(taken)
             for item in taken:
                 if not isinstance(item, Candidates):
-                    waiting.append(item)
+                    attempt, units = item
+                    waiting.extend((attempt, unit, pixels) for unit, pixels in units)
                 elif isinstance(extractor, ChoosingExtractor):
                     began = time.perf_counter()
                     waiting.extend(extractor.choose(item))
@@ -154,10 +159,10 @@ class Pipeline:
                         self.tally.encode_seconds += time.perf_counter() - began
         return [waiting.popleft() for _ in range(min(self._options.batch_size, len(waiting)))]
 
-    def _take(self, frames: int) -> list[_Pixels | Candidates]:
+    def _take(self, frames: int) -> list[_Units | Candidates]:
         """What gives so many frames, less at the end; one worker takes at a time, so that none starves another of its last
         frames."""
-        taken: list[_Pixels | Candidates] = []
+        taken: list[_Units | Candidates] = []
         with self._fill_lock:
             while len(taken) * self._frames_each < frames:
                 try:
@@ -176,12 +181,18 @@ class Pipeline:
         """Features [n, dim], and the batch size to go on with: halved as often as device memory ran out."""
         import torch
 
+        count, fixed = len(pixels), self._options.deterministic
+        if fixed:  # kernels may round a row otherwise in a batch of another size
+            pixels = [*pixels, *[torch.zeros_like(pixels[0])] * (self._options.batch_size - count)]
         while True:
             try:
                 parts = [extractor.encode(torch.stack(pixels[begin:begin + limit]))
                          for begin in range(0, len(pixels), limit)]
-                return np.concatenate(parts), limit
-            except torch.OutOfMemoryError:
+                return np.concatenate(parts)[:count], limit
+            except torch.OutOfMemoryError as error:
+                if limit > 1 and fixed:
+                    raise ClipreelError(f"{extractor.encoder.device}: out of memory with batch_size={limit}, and deterministic=true "
+                                        "keeps batches as they are: give a smaller batch_size") from error
                 if limit <= 1:
                     raise
                 limit = max(1, min(limit, len(pixels)) // 2)

@@ -186,7 +186,7 @@ def _videos_named(config: ExtractConfig) -> list[VideoItem]:
 def options_of(config: ExtractConfig) -> PipelineOptions:
     request = SamplingRequest(config.extraction_fps, config.extraction_total, config.sampling, config.start, config.end)
     return PipelineOptions(request, config.batch_size, config.workers or os.cpu_count() or 1, config.reader, config.fps,
-                           config.allow_truncated)
+                           config.allow_truncated, config.deterministic)
 
 
 def output_folder(config: ExtractConfig, identity: EncoderIdentity) -> Path:
