@@ -38,7 +38,7 @@ def preprocess_frames(frames: np.ndarray, spec: PreprocessSpec) -> torch.Tensor:
     height, width = resized_height_width(frames.shape[1], frames.shape[2], spec)
     if spec.crop == "center" and spec.interpolation in _FILTERS and max(height, width) > LONGEST_IN_SQUARES * size:
         return _visible_part(frames, height, width, spec)  # [n, 3, S, S]
-    top, left = _crop_offset(height, size), _crop_offset(width, size)
+    top, left = crop_offset(height, size), crop_offset(width, size)
     if spec.interpolation == "opencv_bilinear":
         resized = torch.from_numpy(resize_as_opencv(frames, height, width)).permute(0, 3, 1, 2)  # [n, 3, height, width]
         return resized[..., top : top + size, left : left + size].contiguous()
@@ -50,10 +50,12 @@ def preprocess_frames(frames: np.ndarray, spec: PreprocessSpec) -> torch.Tensor:
 
 
 def normalize(frames: torch.Tensor, spec: PreprocessSpec, dtype: torch.dtype) -> torch.Tensor:
-    """uint8 [n, 3, S, S] -> (frames / 255 - mean) / std as dtype, on the frames' device; computed in float32."""
-    mean = torch.tensor(spec.mean, device=frames.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=frames.device).view(3, 1, 1)
-    return frames.float().div_(255).sub_(mean).div_(std).to(dtype)
+    """uint8 [..., 3, S, S] -> (frames / 255 - mean) / std as dtype, on the frames' device; computed in float32."""
+    pixels = frames.float().div_(255)
+    # Numbers, not tensors: a tensor made here would travel to the device first, and the host would wait for it.
+    for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
+        pixels.select(-3, channel).sub_(mean).div_(std)
+    return pixels.to(dtype)
 
 
 def resized_height_width(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:
@@ -69,7 +71,8 @@ def resized_height_width(height: int, width: int, spec: PreprocessSpec) -> tuple
     return (short, long) if height <= width else (long, short)
 
 
-def _crop_offset(length: int, size: int) -> int:
+def crop_offset(length: int, size: int) -> int:
+    """Where a crop of `size` begins in a resized length; below zero for one that is shorter (pad)."""
     if length < size:  # pad
         return -((size - length) // 2)
     return int(round((length - size) / 2.0))  # noqa: RUF046 - torchvision's own words
@@ -81,11 +84,11 @@ def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessS
     PIL's `box` may cut between pixels and still lets the filter see beyond it, so only the crop is computed.
     """
     size = spec.image_size
-    top, left = _crop_offset(height, size), _crop_offset(width, size)
+    top, left = crop_offset(height, size), crop_offset(width, size)
     down, across = frames.shape[1] / height, frames.shape[2] / width
     passes = [((size, None), (left * across, None, (left + size) * across, None)),
               ((None, size), (None, top * down, None, (top + size) * down))]
-    if _columns_first(frames, height, width):
+    if columns_first((frames.shape[1], frames.shape[2]), (height, width)):
         passes.reverse()
     images = []
     for frame in frames:
@@ -97,10 +100,11 @@ def _visible_part(frames: np.ndarray, height: int, width: int, spec: PreprocessS
     return _stack(images)
 
 
-def _columns_first(frames: np.ndarray, height: int, width: int) -> bool:
-    """Pillow 13's rule (older ones always took rows first): the height loses more than twice what the width does."""
-    lost = frames.shape[1] - height
-    return lost > 0 and lost > 2 * (frames.shape[2] - width)
+def columns_first(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Pillow 13's rule (older ones always took rows first) for (height, width): the height loses more than twice what the width
+    does."""
+    lost = before[0] - after[0]
+    return lost > 0 and lost > 2 * (before[1] - after[1])
 
 
 def _stack(images: list[Image.Image]) -> torch.Tensor:
