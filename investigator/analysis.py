@@ -68,8 +68,13 @@ class Analysis:
         folder = output_folder(self._config, self._encoder.identity)
         store = FeatureStore(folder, self._config.on_extraction)
         store.prepare()
-        with closing(Outcome(self._config, self._encoder.identity, store, quiet=True)) as outcome:
-            self._run(outcome)
+        try:
+            with closing(Outcome(self._config, self._encoder.identity, store, quiet=True)) as outcome:
+                self._run(outcome)
+        except (StoppedError, ClipreelError):
+            if self._again:  # what is stored stands until another whole analysis does
+                self._session.load(self._encoder.identity, again=True)
+            raise
         self._session.load(self._encoder.identity, again=True)
         self._session.thumbnails.finish()
         self._progress.changed()

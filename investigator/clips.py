@@ -29,11 +29,12 @@ def make_clips(bench: Workbench, session: VideoSession, spans: Sequence[tuple[fl
         raise bad_request("segments: allowed are 1 to 200 of {begin_ms, end_ms} with end after begin, inside the video")
     copied = mode == "copy" and session.file.path.suffix.lower() in _COPIED
     suffix = session.file.path.suffix.lower() if copied else ".mp4"
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", session.file.path.stem)[:80].strip("._") or "clip"
+    stem = plain_stem(session.file.path)
 
     def work(job: Job) -> dict[str, Any]:
         folder = bench.folder / "clips" / job.id
         job.total, before, made, files = round(sum(end - begin for begin, end in padded)), 0.0, [], list[Path]()
+        bench.clip_files[job.id] = files  # so that what a broken off job made is removed too
         for number, (begin, end) in enumerate(padded):
             target = folder / f"{stem}_{begin / 1000:.3f}-{end / 1000:.3f}{suffix}"
 
@@ -49,8 +50,7 @@ def make_clips(bench: Workbench, session: VideoSession, spans: Sequence[tuple[fl
             before += end - begin
             files.append(target)
             made.append({"name": target.name, "url": f"/api/clips/{job.id}/{number}", "begin_ms": really, "end_ms": end})
-        bench.clip_files[job.id] = files
-        _remove_old(bench)
+        remove_clips(bench, _MOST_KEPT)
         note = "copied as it is: each clip begins at the key frame before its segment" if copied else None
         if mode == "copy" and not copied:
             note = f"{session.file.path.suffix} files are not cut as they are: these clips were encoded anew"
@@ -59,8 +59,13 @@ def make_clips(bench: Workbench, session: VideoSession, spans: Sequence[tuple[fl
     return bench.jobs.submit(Job("clips", session.file.id, work))
 
 
-def _remove_old(bench: Workbench) -> None:
-    """Clips are for downloading; the last few stay."""
-    for job_id in list(bench.clip_files)[:-_MOST_KEPT]:
+def plain_stem(path: Path) -> str:
+    """A file's stem in characters that every system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem)[:80].strip("._-") or "clip"
+
+
+def remove_clips(bench: Workbench, kept: int) -> None:
+    """Clips are for downloading: but for those of the last `kept` jobs they are removed, and all when the server ends."""
+    for job_id in list(bench.clip_files)[:max(0, len(bench.clip_files) - kept)]:
         bench.clip_files.pop(job_id, None)
         shutil.rmtree(bench.folder / "clips" / job_id, ignore_errors=True)

@@ -34,6 +34,7 @@ class Job:
     work: Callable[[Job], dict[str, Any] | None]
     rank: int = 0  # of waiting analyses the highest goes first
     id: str = field(default_factory=lambda: f"j{secrets.token_hex(8)}")
+    number: int = field(default_factory=itertools.count(1).__next__)  # in the order in which they were wished for
     state: JobState = "queued"
     phase: str | None = None
     done: int = 0
@@ -65,8 +66,8 @@ class Job:
 
     def record(self) -> dict[str, Any]:
         left = (self.total - self.done) / self.rate if self.total is not None and self.rate and self.state == "running" else None
-        return {"id": self.id, "kind": self.kind, "video": self.video, "state": self.state, "phase": self.phase, "done": self.done,
-                "total": self.total, "rate": round(self.rate, 2) if self.rate else None,
+        return {"id": self.id, "number": self.number, "kind": self.kind, "video": self.video, "state": self.state,
+                "phase": self.phase, "done": self.done, "total": self.total, "rate": round(self.rate, 2) if self.rate else None,
                 "seconds_left": round(left, 1) if left is not None else None, "error": self.error, "do": self.do,
                 "result": self.result}
 

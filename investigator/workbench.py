@@ -24,6 +24,7 @@ from ..extract.store.separate import NUMPY
 from ..extract.windows import WindowExtractor
 from ..models.base import Encoder, EncoderIdentity
 from .analysis import Analysis, AnalysisProgress, keyframe_pictures
+from .clips import remove_clips
 from .curves import CurveMaker
 from .differences import DifferenceBook
 from .event_log import EventLog
@@ -85,6 +86,7 @@ class Workbench:
 
     def close(self) -> None:
         self.jobs.close()
+        remove_clips(self, 0)
 
     # videos
 

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from ...configs.investigator_schema import MOST_TEXTS
-from ..clips import make_clips
+from ..clips import make_clips, plain_stem
 from ..curves import binary, rule_of
 from ..endpoint import Asked, get, number_of, post, refusal_response
 from ..exports import MEDIA_TYPES, SEGMENT_FORMATS, ExportedVideo, QuerySegments, scores_csv, scores_json
@@ -158,9 +158,9 @@ def export(asked: Asked) -> Response:
         labels = [bench.book.get(query_id).label for query_id in made.query_ids]
         times, scores = made.snapshot.times_ms, np.asarray(made.scores)
         text = scores_csv(times, labels, scores) if form == "csv" else scores_json(video, times, labels, scores)
-    suffix = "txt" if form == "chapters" else form
+    name = f"{plain_stem(session.file.path)}_{what}.{'txt' if form == 'chapters' else form}"
     return Response(text, media_type=MEDIA_TYPES[form], headers={
-        "content-disposition": f'attachment; filename="{what}.{suffix}"', "cache-control": "no-store"})
+        "content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"})
 
 
 _STATES = {"kept": ("keep",), "not_rejected": ("keep", None), "all": ("keep", "reject", None)}

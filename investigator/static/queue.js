@@ -2,7 +2,7 @@
 import { element } from "./element.js";
 import { sentence } from "./notice.js";
 import { get } from "./server.js";
-import { isActive, jobActions, jobBar, jobWords } from "./status.js";
+import { isActive, isStale, jobActions, jobBar, jobWords } from "./status.js";
 
 const SHOWN = 8;
 
@@ -20,6 +20,7 @@ export class Queue {
   }
 
   take(job) {
+    if (isStale(job, this.jobs.get(job.id))) return;
     this.jobs.set(job.id, job);
     this.drawing ??= setTimeout(() => { this.drawing = null; this.#draw(); }, 200);
   }
@@ -34,9 +35,9 @@ export class Queue {
 
   #draw() {
     const order = { running: 0, paused: 1, queued: 2, failed: 3 };
-    const failedLast = new Map();
-    for (const job of this.jobs.values()) if (job.state === "failed" || isActive(job)) failedLast.set(`${job.video} ${job.kind}`, job); // the latest of a video counts
-    const all = [...failedLast.values()].sort((a, b) => order[a.state] - order[b.state]);
+    const latest = new Map(); // of a video and a kind: what failed and was done again later is no failure any more
+    for (const job of [...this.jobs.values()].sort((a, b) => a.number - b.number)) latest.set(`${job.video} ${job.kind}`, job);
+    const all = [...latest.values()].filter((job) => job.state === "failed" || isActive(job)).sort((a, b) => order[a.state] - order[b.state]);
     this.container.hidden = !all.length;
     const waiting = all.filter((job) => job.state === "queued").length;
     const failed = all.filter((job) => job.state === "failed").length;

@@ -4,7 +4,7 @@ import { Reading } from "./reading.js";
 import { download, frameTimes, get, post } from "./server.js";
 import { Sprites } from "./sprites.js";
 import { State } from "./state.js";
-import { isActive } from "./status.js";
+import { isActive, isStale } from "./status.js";
 
 export const DEFAULTS = {
   scale: "baseline", threshold: null, drop: null, shortest: null, join: null, padding: null, smooth: 0, window: null, still: false,
@@ -96,6 +96,7 @@ export class Session extends EventTarget {
   takeJob(job) {
     if (job.video !== this.id) return;
     const before = this.jobs.get(job.id);
+    if (isStale(job, before)) return;
     this.jobs.set(job.id, job);
     const over = before?.state !== job.state && !isActive(job);
     if (over && job.kind !== "clips") this.fetchVideo();

@@ -9,16 +9,20 @@ const WHAT = { analysis: "Analysing", proxy: "Making a playable copy", clips: "C
 
 export function isActive(job) { return Boolean(job) && ACTIVE.has(job.state); }
 
+/** Whether `job` is older news than what is known of it: an answer may come after the event of a later state. What has ended never goes on. */
+export function isStale(job, known) { return Boolean(known) && !ACTIVE.has(known.state) && ACTIVE.has(job.state); }
+
 /** "Analysing, key frames first: 38 % · 214 of 560 · 9.1 a second · 38 s left" */
 export function jobWords(job) {
   const what = WHAT[job.kind] ?? job.kind;
   if (job.state === "queued") return `${what}: waiting in the queue`;
   const phase = job.phase === "coarse" ? ", key frames first" : "";
   const parts = [];
-  if (job.total) parts.push(`${Math.min(100, Math.floor((100 * job.done) / job.total))} %`, `${job.done} of ${job.total}${job.kind === "analysis" ? " frames" : ""}`);
+  if (job.total) parts.push(`${Math.min(100, Math.floor((100 * job.done) / job.total))} %`);
+  if (job.total && job.kind === "analysis") parts.push(`${job.done} of ${job.total} frames`); // copies count milliseconds
   if (job.state === "paused") parts.push("paused");
   else {
-    if (job.rate) parts.push(`${job.rate < 10 ? job.rate.toFixed(1) : Math.round(job.rate)} a second`);
+    if (job.rate && job.kind === "analysis") parts.push(`${job.rate < 10 ? job.rate.toFixed(1) : Math.round(job.rate)} a second`);
     if (Number.isFinite(job.seconds_left) && job.seconds_left !== null) parts.push(`${span(job.seconds_left)} left`);
   }
   return `${what}${phase}: ${parts.join(" · ") || "starting"}`;

@@ -81,7 +81,7 @@ export class WatchNotices {
 
   #idle(video) {
     const { session, app } = this.watch;
-    const rows = session.reading.rows || video.rows;
+    const rows = video.state === "analysed" ? video.rows : session.reading.rows || video.rows;
     const model = app.info.model.model_name;
     const fps = session.reading.header?.extraction_fps ?? video.extraction_fps;
     const sentence = {

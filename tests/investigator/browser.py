@@ -19,7 +19,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
              "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
 # Playing sound needs a device that headless machines have not; the picture's clock must not wait for it.
 NO_NETWORK = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-LONG_MS = 15_000
+LONG_MS = 60_000  # what is waited for comes in a moment, but for machines that are busy
 WIDTHS = ((1440, 900), (390, 844))
 STILL = "(id) => { const video = document.getElementById(id); return !video.seeking && video.readyState >= 2; }"
 

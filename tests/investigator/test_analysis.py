@@ -1,6 +1,5 @@
 """Coarse to fine, held, cancelled, taken up again, interrupted by what is wished for later; without doing work twice."""
 
-import threading
 import time
 
 import numpy as np
@@ -8,28 +7,14 @@ import pytest
 from clipreel import extract_features, load_encoder, load_features
 from clipreel.configs.schema import EncoderConfig
 from clipreel.extract.decode.index import index_video
+from clipreel.extract.outcome import Outcome
+from clipreel.extract.run import output_folder
+from clipreel.extract.store.store import FeatureStore
+from clipreel.extract.videos import VideoItem
 from clipreel.investigator.passes import keyframes
 from clipreel.investigator.probe import probe
+from clipreel.tests.investigator.counting_encoder import CountingEncoder
 from clipreel.tests.viclip_small import write_small
-
-
-class CountingEncoder:
-    """The demonstration model, counting what goes through it; `slow` seconds a batch."""
-
-    def __init__(self, encoder, slow=0.0):
-        self._encoder, self.slow, self.frames = encoder, slow, 0
-        self.reached = threading.Event()
-        self.reach = 10**9
-
-    def __getattr__(self, name):
-        return getattr(self._encoder, name)
-
-    def encode(self, frames):
-        time.sleep(self.slow)
-        self.frames += len(frames)
-        if self.frames >= self.reach:
-            self.reached.set()
-        return self._encoder.encode(frames)
 
 
 @pytest.fixture
@@ -133,6 +118,48 @@ def test_again_replaces_what_is_stored(start, videos, tmp_path, tiny):
     client.analyse(video, again=True)
     record = client.get(f"/api/videos/{video}").json
     assert (record["extraction_fps"], record["rows"]) == (8, 72)
+
+
+def test_what_is_stored_stands_until_it_is_replaced(start, videos, tmp_path, tiny):
+    extract_features(videos / "three_scenes.mp4", encoder=tiny, extraction_fps=1, on_extraction="save_numpy",
+                     output_path=str(tmp_path / "output"))
+    slow = CountingEncoder(tiny, slow=0.1)
+    slow.reach = 12
+    client, _ = start(model=slow, **keys(videos, tmp_path))
+    video, green = by_name(client)["three_scenes.mp4"], client.text("a green triangle")
+    job = client.post(f"/api/videos/{video}/analyse", {"again": True}).json["id"]
+    assert slow.reached.wait(30)
+    client.post(f"/api/jobs/{job}/cancel")
+    assert client.wait(job)["state"] == "cancelled"
+    header, times, _ = client.curves(video, [green])
+    assert header["complete"] and len(times) == 9 and header["extraction_fps"] == 1
+    client.analyse(video, again=True)
+    assert client.curves(video, [green])[0]["rows"] == 72
+
+
+def test_a_video_that_another_run_is_at(start, videos, tmp_path, tiny, slow):
+    """The command line's lease holds the investigator off, and the investigator's the command line."""
+    client, server = start(model=slow, **keys(videos, tmp_path))
+    session = server.workbench.session(by_name(client)["three_scenes.mp4"])
+    folder = output_folder(session.config, slow.identity)
+    folder.mkdir(parents=True)
+    outcome = Outcome(session.config, slow.identity, FeatureStore(folder, "save_numpy"), quiet=True)
+    (job,) = outcome.plan([VideoItem(session.file.path, session.file.path.stem)])
+    outcome.begin(job)
+    record = client.wait(client.post(f"/api/videos/{session.file.id}/analyse").json["id"])
+    assert record["state"] == "failed" and "another run is at it" in record["error"]
+    outcome.close()
+    again = client.post(f"/api/jobs/{record['id']}/retry").json["id"]
+    client.wait(again, "running")
+    while client.get(f"/api/jobs/{again}").json["phase"] != "fine" or not list((folder / ".leases").glob("[!.]*")):
+        time.sleep(0.01)
+    report = extract_features(session.file.path, encoder=tiny, extraction_fps=8, on_extraction="save_numpy",
+                              output_path=str(tmp_path / "output"))
+    assert (report.done, report.failed) == ([], [])
+    client.post(f"/api/jobs/{again}/pause")
+    assert client.wait(again, "paused") and not (folder / ".leases").exists()  # held, it gives its lease back
+    client.post(f"/api/jobs/{again}/resume")
+    assert client.wait(again)["state"] == "done" and not (folder / ".leases").exists()
 
 
 def test_a_cut_file_is_analysed_as_far_as_it_goes(start, videos, tmp_path):

@@ -6,7 +6,8 @@ import av
 import pytest
 from clipreel.sample.draw import draw_frames
 from clipreel.tests.investigator.browser import look
-from clipreel.tests.investigator.coded_videos import scenes_script, write_coded
+from clipreel.tests.investigator.coded_videos import scenes_script
+from clipreel.tests.investigator.counting_encoder import CountingEncoder
 
 
 def altered(tab, change):
@@ -38,20 +39,33 @@ def test_first_start_without_a_video(visit, site, axe, pictures):
     tab.complaints[:] = [one for one in tab.complaints if "404" not in one]  # the browser notes the refused path
 
 
-def test_not_analysed_then_analysing_paused_cancelled_and_complete(visit, site, axe, pictures):
-    write_coded(site.folder / "long.webm", scenes_script(24.0))
-    video = site.client.post("/api/videos", {"path": "long.webm"}).json["id"]
-    tab = visit(f"#/watch?v={video}&text0=a+red+circle")
+def test_not_analysed_then_analysing_paused_cancelled_and_complete(visit, site, start, tiny, tmp_path, axe, pictures):
+    slow = CountingEncoder(tiny, slow=0.4)
+    client, server = start(model=slow, roots=(str(site.folder),), output_path=str(tmp_path / "output"), extraction_fps=4.0,
+                           batch_size=2)
+    video = site.ids["coded.webm"]
+    tab = visit(f"#/watch?v={video}&text0=a+red+circle", address=server.url)
     tab.until("document.querySelector('#plot .empty').innerText.includes('Not analysed yet')")
     look(tab, pictures, "not_analysed", axe)
     tab.page.get_by_role("button", name="Analyse this video").click()
+    tab.ready(1)  # a curve of key frames
+    tab.page.screenshot(path=pictures / "analysing_light_1440.png", full_page=True)
     tab.page.get_by_role("button", name="Pause", exact=True).click()
     tab.until("document.querySelector('#status').innerText.includes('paused')")
     look(tab, pictures, "paused", axe)
+    done = slow.frames
     tab.page.get_by_role("button", name="Go on", exact=True).click()
-    tab.ready(1)
-    tab.until("document.querySelector('#status').innerText.startsWith('Analysed: 240 frames')")
-    assert tab.page.locator("#segments-body .segment").count() == 1
+    tab.until("/frames · .* left/.test(document.querySelector('#status').innerText)")
+    tab.page.get_by_role("button", name="Cancel", exact=True).click()
+    tab.until("document.querySelector('#status').innerText.startsWith('Analysed in part: ')")
+    look(tab, pictures, "cancelled", axe)
+    assert slow.frames > done
+    slow.slow = 0.0
+    tab.page.get_by_role("button", name="Go on with the analysis").click()
+    tab.until("document.querySelector('#status').innerText.startsWith('Analysed: 80 frames')")
+    assert slow.frames < 80 + 30  # key frames, and what was on its way when it was held
+    tab.until("document.querySelectorAll('#segments-body .segment').length === 1")
+    assert client.get(f"/api/videos/{video}").json["rows"] == 80
 
 
 def test_no_text(visit, site, axe, pictures):
@@ -116,7 +130,8 @@ def test_a_model_that_is_not_there_leaves_playing_and_what_is_stored(visit, site
     altered(tab, lambda answer: answer["model"].update(state=state, **(told if state == "failed" else {})))
     tab.open().ready(2)
     if state == "failed":
-        assert told["error"] in words(tab, "#watch-notice") and told["do"] in words(tab, "#watch-notice")
+        said = words(tab, "#watch-notice")
+        assert "Its weights are not on this computer." in said and told["do"] in said
     assert state in words(tab, "#model-words")
     look(tab, pictures, f"model_{state}", axe)
     tab.page.get_by_role("button", name="Start").click()
