@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import av.video.stream
 
 
+_MOST_MOVED_SECONDS = Fraction(1, 10)
+
+
 @dataclass
 class _Scan:
     """What one pass over the packets found."""
@@ -111,8 +114,8 @@ def _build(path: Path, container: av.container.InputContainer, stream: av.video.
         scan.hidden = [hidden or corrupt for hidden, corrupt in zip(scan.hidden, scan.corrupt, strict=True)]
     trusted = container.format.name != "avi" and all(pts is not None for pts in scan.pts)
     if decoded is not None:
-        trusted = trusted and _increasing([time.pts for time in decoded]) is not None
-        pts, packets = _ticks_of_frames(decoded, fps, time_base), None
+        pts, told = _ticks_of_frames(decoded, fps, time_base)
+        trusted, packets = trusted and told, None
     elif trusted:
         pts, packets = _from_packets(scan)
     else:
@@ -182,17 +185,35 @@ def _ticks_by_count(scan: _Scan, fps: Fraction | None, time_base: Fraction) -> n
     return _even_ticks(len(dts), scan.durations, fps, time_base) if ticks is None else ticks
 
 
-def _ticks_of_frames(times: list[_Times], fps: Fraction | None, time_base: Fraction) -> np.ndarray:
-    for column in ([time.pts for time in times], [time.dts for time in times]):  # whichever increases
-        if (ticks := _increasing(column)) is not None:
-            return ticks
-    return _even_ticks(len(times), [], fps, time_base)
+def _ticks_of_frames(times: list[_Times], fps: Fraction | None, time_base: Fraction) -> tuple[np.ndarray, bool]:
+    """Increasing ticks, and whether they are the presentation times that the file tells."""
+    pts, dts = [time.pts for time in times], [time.dts for time in times]
+    if (ticks := _increasing(pts)) is not None:
+        return ticks, True
+    if (ticks := _increasing(dts)) is not None:
+        return ticks, False
+    if (ticks := _nearly_increasing(pts, time_base)) is not None:
+        return ticks, True
+    return _even_ticks(len(times), [], fps, time_base), False
 
 
 def _increasing(times: Sequence[int | None]) -> np.ndarray | None:
     known = [time for time in times if time is not None]
     ticks = np.array(known, dtype=np.int64)
     return ticks if len(known) == len(times) and bool(np.all(np.diff(ticks) > 0)) else None
+
+
+def _nearly_increasing(times: Sequence[int | None], time_base: Fraction) -> np.ndarray | None:
+    """Times of which a few are equal or step back a little (two frames of a capture in one tick, a joint of two files): those
+    come one tick after the frame before them. None where that would invent more than it keeps."""
+    known = np.array([time for time in times if time is not None], dtype=np.int64)
+    if len(known) < max(2, len(times)):
+        return None
+    places = np.arange(len(known))
+    ticks = np.maximum.accumulate(known - places) + places
+    moved = ticks - known
+    few = 10 * int((moved > 0).sum()) <= len(known)
+    return ticks if few and int(moved.max()) * time_base <= _MOST_MOVED_SECONDS else None
 
 
 def _even_ticks(count: int, durations: list[int], fps: Fraction | None, time_base: Fraction) -> np.ndarray:

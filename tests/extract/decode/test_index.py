@@ -151,6 +151,23 @@ def test_joined_transport_streams_lose_no_frame(zoo: Zoo, tmp_path: Path) -> Non
     assert index.times_ms(index.pts)[0] == 0
 
 
+def test_a_few_equal_times_do_not_cost_the_others_theirs(tmp_path: Path) -> None:
+    """Captures write two frames in one tick. All frames stay, and the times of a variable rate with them."""
+    path, times = tmp_path / "capture.mkv", [4 * number * number for number in range(36)]
+    times[12] = times[11]
+    Recipe("ffv1").write(tmp_path / "even.mkv")
+    with av.open(str(tmp_path / "even.mkv")) as container, av.open(str(path), "w") as output:
+        stream = container.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        for packet, time in zip((packet for packet in container.demux(stream) if packet.size), times, strict=True):
+            packet.pts = packet.dts = time
+            packet.time_base, packet.stream = Fraction(1, 1000), copy
+            output.mux(packet)
+    index = index_video(path, by_decoding=True)
+    times[12] += 1
+    assert index.times_ms(index.pts).tolist() == times
+
+
 def test_an_edit_list_that_starts_inside_hides_frames_not_references(zoo: Zoo) -> None:
     index = index_video(zoo("edit_list.mp4"))
     assert index.packets is not None
