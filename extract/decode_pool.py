@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,10 +20,12 @@ from ..errors import ClipreelError, DamagedVideoError, IndexMismatchError
 from .decode.base import FrameReader
 from .decode.plan import split_by_gop
 from .decode.registry import reader_for
+from .fetching import Fetcher, LocalVideo
 from .job import Attempt, Job
 from .lane import Lane, share_out
 from .options import PipelineOptions
 from .sampling import sample
+from .video_queue import VideoQueue
 
 log = logging.getLogger("clipreel")
 Result = TypeVar("Result")
@@ -44,6 +46,7 @@ class _Part:
     """Decode some wanted frames of a video, for all that want them."""
 
     takers: list[tuple[Lane, Attempt]]
+    video: LocalVideo
     reader: FrameReader
     wanted: np.ndarray
     by_decoding: bool
@@ -52,16 +55,13 @@ class _Part:
 class DecodePool:
     """Turns videos into prepared units: each is indexed and decoded once for all lanes that want it."""
 
-    def __init__(self, options: PipelineOptions, stopped: threading.Event):
-        self._options, self._stopped = options, stopped
+    def __init__(self, options: PipelineOptions, stopped: threading.Event, lanes: Sequence[Lane], videos: VideoQueue):
+        self._options, self._stopped, self._lanes, self._videos = options, stopped, lanes, videos
         self._tasks = threading.Condition()
         self._queued: deque[_Begin | _Part] = deque()
-        self._videos: deque[Wishes] = deque()
         self._running = 0
+        self._fetcher = Fetcher(options.tmp_path)
         self.cpu_seconds = 0.0
-
-    def feed(self, videos: Iterable[Wishes]) -> None:
-        self._videos.extend(videos)
 
     def work(self) -> None:
         """One thread's life."""
@@ -72,20 +72,26 @@ class DecodePool:
                     self._begin(task)
                 else:
                     self._decode(task)
+                    task.video.release()
             finally:
                 with self._tasks:
                     self.cpu_seconds += time.thread_time() - began
                     self._running -= 1
                     self._tasks.notify_all()
 
+    def close(self) -> None:
+        """Once no thread is at work."""
+        self._fetcher.close()
+
     def _take(self) -> _Begin | _Part | None:
         with self._tasks:
             while not self._stopped.is_set():
+                closed = self._videos.closed  # asked first: what was added before it was closed is there
                 if self._queued:
                     task = self._queued.popleft()
-                elif self._videos:
-                    task = _Begin(self._videos.popleft())
-                elif not self._running:
+                elif (video := self._videos.take()) is not None:
+                    task = _Begin([(self._lanes[place], job) for place, job in video])
+                elif closed and not self._running:
                     return None
                 else:
                     self._tasks.wait(0.1)  # a video under way may still be split, or begun anew
@@ -95,27 +101,38 @@ class DecodePool:
         return None
 
     def _begin(self, task: _Begin) -> None:
-        options = self._options
         begun = [(lane, job) for lane, job in task.wishes if self._tried(lane, job, lambda: lane.begin(job) or True)]  # noqa: B023
         if not begun:
             return
-        item = begun[0][1].item
         try:
-            reader = reader_for(item.path, options.reader, options.fps)
-            index = reader.index(item.path, by_decoding=task.by_decoding)
+            video = self._fetcher.local(begun[0][1].item, begun[0][1].content_id)
         except Exception as error:  # noqa: BLE001  one bad video is a row in the report, whatever is wrong with it
             for lane, job in begun:
                 self._fail(lane, job, error)
             return
+        self._index(begun, video, by_decoding=task.by_decoding)
+        video.release()
+
+    def _index(self, begun: Wishes, video: LocalVideo, *, by_decoding: bool) -> None:
+        options = self._options
+        try:
+            reader = reader_for(video.path, options.reader, options.fps)
+            index = reader.index(video.path, by_decoding=by_decoding)
+        except Exception as error:  # noqa: BLE001  as above
+            for lane, job in begun:
+                self._fail(lane, job, error, video)
+            return
         asked = [(lane, job, units) for lane, job in begun if (units := self._tried(
-            lane, job, lambda: lane.extractor.units(sample(index, lane.request_of(job.item))))) is not None]  # noqa: B023
+            lane, job, lambda: lane.extractor.units(sample(index, lane.request_of(job.item))), video)) is not None]  # noqa: B023
         if not asked:
             return
         wanted = np.unique(np.concatenate([units.wanted for _, _, units in asked]))
-        idle = len(self._videos) + len(self._queued) < options.workers  # or soon: other videos do not keep all threads busy
+        # or soon: other videos do not keep all threads busy
+        idle = self._videos.closed and len(self._videos) + len(self._queued) < options.workers
         parts = split_by_gop(index.packets, wanted, min(2 * options.workers, _MOST_PARTS) if idle else 1)
         takers = [(lane, Attempt(job, index, units, len(parts))) for lane, job, units in asked]
-        tasks = [_Part(takers, reader, part, task.by_decoding) for part in parts]
+        tasks = [_Part(takers, video, reader, part, by_decoding) for part in parts]
+        video.share(len(tasks) - 1)
         with self._tasks:
             self._queued.extend(tasks[1:])
             self._tasks.notify_all()
@@ -133,7 +150,7 @@ class DecodePool:
             again = [(lane, attempt.job) for lane, attempt in takers if attempt.give_up()]  # else another part has seen to it
             if part.by_decoding:
                 for lane, job in again:
-                    self._fail(lane, job, DamagedVideoError(str(error)))
+                    self._fail(lane, job, DamagedVideoError(str(error)), part.video)
             elif again:
                 with self._tasks:
                     self._queued.append(_Begin(again, by_decoding=True))
@@ -141,20 +158,23 @@ class DecodePool:
         except Exception as error:  # noqa: BLE001  as above
             for lane, attempt in takers:
                 if attempt.give_up():
-                    self._fail(lane, attempt.job, error)
+                    self._fail(lane, attempt.job, error, part.video)
         else:
             for lane, attempt in takers:
                 lane.end_of_part(attempt)
 
-    def _tried(self, lane: Lane, job: Job, step: Callable[[], Result]) -> Result | None:
+    def _tried(self, lane: Lane, job: Job, step: Callable[[], Result], video: LocalVideo | None = None) -> Result | None:
         """What the step gives; None where it failed, which the lane is told."""
         try:
             return step()
         except Exception as error:  # noqa: BLE001  as above
-            self._fail(lane, job, error)
+            self._fail(lane, job, error, video)
             return None
 
-    def _fail(self, lane: Lane, job: Job, error: Exception) -> None:
+    def _fail(self, lane: Lane, job: Job, error: Exception, video: LocalVideo | None = None) -> None:
+        if video is not None and job.item.url is not None:  # a name that means nothing to the user, and is gone by then
+            error.args = tuple(said.replace(str(video.path), str(job.item)) if isinstance(said, str) else said
+                               for said in error.args)
         if not isinstance(error, (ClipreelError, OSError)):
             log.debug("unexpected error on %s", job.item.path, exc_info=error)
         lane.failed(job, error)

@@ -25,6 +25,7 @@ from .extractor import Extractor
 from .job import Attempt, Candidates, Job
 from .lane import Lane
 from .options import PipelineOptions
+from .video_queue import Video, VideoQueue
 
 if TYPE_CHECKING:
     import torch
@@ -93,9 +94,6 @@ class Pipeline:
         """Do all jobs; `tick` is called a few times a second. On KeyboardInterrupt what is finished is still written,
         then it is raised again; an error that is no single video's fault is raised too."""
         run_together([self], [[(0, job)] for job in jobs], tick)
-
-    def wish(self, job: Job) -> tuple[Lane, Job]:
-        return self._lane, job
 
     def _threads(self) -> tuple[list[threading.Thread], threading.Thread]:
         """The devices' workers, and the writer."""
@@ -222,16 +220,17 @@ class Pipeline:
             self.tally.write_seconds += time.perf_counter() - began
 
 
-def run_together(pipelines: Sequence[Pipeline], videos: Iterable[Sequence[tuple[int, Job]]], tick: Callable[[], None]) -> None:
+def run_together(pipelines: Sequence[Pipeline], videos: VideoQueue | Iterable[Video], tick: Callable[[], None]) -> None:
     """Decode every video once for all pipelines that want it: `videos` says which (by their places), as which job of theirs.
+    Ends when the queue is closed and empty.
 
     As `Pipeline.run`. The first pipeline's reader and workers are all of them's, and its tally has the decoding's seconds.
     """
     first = pipelines[0]
     for pipeline in pipelines:
         pipeline._stop = first._stop
-    pool = DecodePool(first._options, first._stop)
-    pool.feed([[pipelines[place].wish(job) for place, job in wishes] for wishes in videos])
+    queued = videos if isinstance(videos, VideoQueue) else VideoQueue(videos)
+    pool = DecodePool(first._options, first._stop, [pipeline._lane for pipeline in pipelines], queued)
     decoders = [first._thread(pool.work) for _ in range(first._options.workers)]
     every = [(pipeline, *pipeline._threads()) for pipeline in pipelines]
     workers, writers = [worker for _, some, _ in every for worker in some], [writer for _, _, writer in every]
@@ -252,6 +251,7 @@ def run_together(pipelines: Sequence[Pipeline], videos: Iterable[Sequence[tuple[
         for pipeline in pipelines:
             pipeline._ended.set()
         _join(writers, lambda: None)
+        pool.close()
         first.tally.decode_seconds = pool.cpu_seconds
     crash = next((pipeline._crash for pipeline in pipelines if pipeline._crash is not None), None)
     if crash is not None:

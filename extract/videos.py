@@ -11,11 +11,13 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import ConfigError, InputError, UnreadableVideoError
+from . import remote
 from .decode.images import PICTURE_SUFFIXES, pictures_in
 
 log = logging.getLogger("clipreel")
@@ -38,6 +40,17 @@ class VideoItem:
     start_seconds: float | None = None
     end_seconds: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    url: str | None = None  # where it is, when that is no file here; `path` then gives its name and suffix
+    size_bytes: int | None = None  # of what is at the URL, once that was asked
+
+    def __str__(self) -> str:
+        """As the user named it."""
+        return self.url or str(self.path)
+
+    @property
+    def place(self) -> str:
+        """Where it is, in full."""
+        return self.url or os.path.abspath(self.path)
 
 
 Change = Callable[[VideoItem], VideoItem]
@@ -58,7 +71,9 @@ def find_videos(paths: Iterable[str | os.PathLike[str]]) -> list[VideoItem]:
 def read_list(name: str) -> list[VideoItem]:
     """The videos of `file_with_video_paths`. Raises InputError when it cannot be read or names none, ConfigError for a
     malformed CSV."""
-    path = Path(os.path.expanduser(name))
+    if remote.is_url(name):
+        return _once(_read_list(name))
+    path = Path(os.path.expanduser(remote.local_name(name)))
     if path.is_dir() or not os.path.exists(path):
         raise InputError(f"file_with_video_paths={name}: there is no such file")
     return _once(_read_list(path))
@@ -67,27 +82,42 @@ def read_list(name: str) -> list[VideoItem]:
 def content_id(item: VideoItem) -> str:
     """32 hex digits by which a store knows a video again: size and three pieces of the file (of a folder of pictures:
     names, sizes and the first picture), and the segment. Raises UnreadableVideoError."""
-    digest = hashlib.sha256()
     try:
-        if os.path.isdir(item.path):
-            files = pictures_in(item.path)
-            for path in files:
-                digest.update(b"%s\0%d\0" % (os.fsencode(path.name), path.stat().st_size))
-        else:
-            files = [item.path]
-        for path in files[:1]:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-                raise UnreadableVideoError(f"{path}: is no file but a pipe, socket or device")
-            digest.update(status.st_size.to_bytes(8, "big"))
-            with open(path, "rb") as file:
-                for offset in (0, max(0, status.st_size // 2 - 32768), max(0, status.st_size - 65536)):
-                    file.seek(offset)
-                    digest.update(file.read(65536))
+        return content_id_of_file(item.path, item)
     except FileNotFoundError as error:
         raise UnreadableVideoError(f"{item.path}: there is no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise UnreadableVideoError(f"{item.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def content_id_of_file(place: Path, item: VideoItem) -> str:
+    """The content id of the item's segment of a file or folder of pictures, wherever that lies. Raises OSError, ValueError,
+    UnreadableVideoError."""
+    digest = hashlib.sha256()
+    if os.path.isdir(place):
+        files = pictures_in(place)
+        for path in files:
+            digest.update(b"%s\0%d\0" % (os.fsencode(path.name), path.stat().st_size))
+    else:
+        files = [place]
+    for path in files[:1]:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise UnreadableVideoError(f"{path}: is no file but a pipe, socket or device")
+        with open(path, "rb") as file:
+            return content_id_of_pieces(digest, file, status.st_size, item)
+    return _of_segment(digest, item)
+
+
+def content_id_of_pieces(digest: hashlib._Hash, file: BinaryIO, size: int, item: VideoItem) -> str:
+    digest.update(size.to_bytes(8, "big"))
+    for offset in (0, max(0, size // 2 - 32768), max(0, size - 65536)):
+        file.seek(offset)
+        digest.update(file.read(65536))
+    return _of_segment(digest, item)
+
+
+def _of_segment(digest: hashlib._Hash, item: VideoItem) -> str:
     if item.start_seconds is not None or item.end_seconds is not None:
         digest.update(f"{item.start_seconds}..{item.end_seconds}".encode())
     return digest.hexdigest()[:32]
@@ -102,11 +132,15 @@ def _once(items: Iterable[VideoItem]) -> list[VideoItem]:
     """A video named twice is done once, where it was named first."""
     first: dict[tuple, VideoItem] = {}
     for item in items:
-        first.setdefault((os.path.abspath(item.path), item.name, item.start_seconds, item.end_seconds), item)
+        first.setdefault((item.place, item.name, item.start_seconds, item.end_seconds), item)
     return list(first.values())
 
 
 def _expand_or_read(name: str) -> Iterator[VideoItem]:
+    if remote.is_url(name):
+        yield from _read_list(name) if remote.path_in(name).suffix.lower() in _LIST_SUFFIXES else _expand_url(name)
+        return
+    name = remote.local_name(name)
     path = Path(os.path.expanduser(name))
     if path.suffix.lower() in _LIST_SUFFIXES and os.path.exists(path) and not os.path.isdir(path):
         yield from _read_list(path)
@@ -114,8 +148,22 @@ def _expand_or_read(name: str) -> Iterator[VideoItem]:
         yield from _expand(name, None)
 
 
+def _expand_url(name: str) -> Iterator[VideoItem]:
+    """The videos behind a URL: a file's, a folder's, or with a *. Raises InputError where that cannot be told or is none."""
+    try:
+        found = remote.find_videos_at(name, VIDEO_SUFFIXES)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be searched ({error.strerror or error})") from error
+    if not found:
+        raise InputError(f"{name}: no video there; looked for files with {', '.join(sorted(VIDEO_SUFFIXES))}")
+    for url in found:
+        path = Path(remote.path_in(url))
+        yield VideoItem(path, path.stem, url=url)
+
+
 def _expand(name: str, list_folder: Path | None) -> Iterator[VideoItem]:
     """The videos behind one name: a file, a folder or a glob. Raises InputError for a folder or glob without a video."""
+    name = remote.local_name(name)
     path = Path(os.path.expanduser(name))
     if list_folder is not None and not path.is_absolute() and _matches(list_folder / path):
         path = list_folder / path
@@ -166,16 +214,20 @@ def _warn(error: OSError) -> None:
     log.warning("%s: this folder cannot be searched (%s)", error.filename, error.strerror)
 
 
-def _read_list(path: Path) -> Iterator[VideoItem]:
+def _read_list(path: Path | str) -> Iterator[VideoItem]:
+    """Of a file, or of one at a URL, whose relative names then begin there too."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig") if isinstance(path, Path) else remote.read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is no readable list of videos, which is a text file in UTF-8 ({error})") from error
     count = 0
-    for name, change in _read_csv(path, text) if path.suffix.lower() == ".csv" else _read_lines(text):
+    suffix = path.suffix if isinstance(path, Path) else remote.path_in(path).suffix
+    for name, change in _read_csv(path, text) if suffix.lower() == ".csv" else _read_lines(text):
         if Path(name).suffix.lower() in _LIST_SUFFIXES:
             raise InputError(f"{path}: names another list, {name}; name videos, folders or globs")
-        for item in _expand(name, path.parent):
+        if isinstance(path, str) and not remote.is_url(name):
+            name = f"{path.partition('?')[0].rpartition('/')[0]}/{name}"
+        for item in _expand_url(name) if remote.is_url(name) else _expand(name, path.parent if isinstance(path, Path) else None):
             count += 1
             yield change(item)
     if not count:
@@ -188,7 +240,7 @@ def _read_lines(text: str) -> Iterator[tuple[str, Change]]:
             yield line.strip(), lambda item: item
 
 
-def _read_csv(path: Path, text: str) -> Iterator[tuple[str, Change]]:
+def _read_csv(path: Path | str, text: str) -> Iterator[tuple[str, Change]]:
     """(path, what its row says of the item). Raises ConfigError that names the line."""
     rows = csv.DictReader(io.StringIO(text, newline=""), restval="")
     try:
@@ -217,7 +269,7 @@ def _read_csv(path: Path, text: str) -> Iterator[tuple[str, Change]]:
 def _changed(
     identifier: str, start: float | None, end: float | None, metadata: dict[str, str], item: VideoItem,
 ) -> VideoItem:
-    return VideoItem(item.path, identifier or item.name, start, end, metadata)
+    return replace(item, name=identifier or item.name, start_seconds=start, end_seconds=end, metadata=metadata)
 
 
 def _seconds(place: str, row: dict[str, str], column: str | None) -> float | None:

@@ -10,7 +10,7 @@ FLOORS = {"cli": 4, "commands": 4, "__main__": 4, "__init__": 4, "investigator":
           "serving": 2, "extract": 1, "models": 0, "configs": 0, "sample": 0, "errors": -1}
 INSIDE_EXTRACT = {
     0: ["frames"],
-    1: ["sampling", "features", "decode", "store", "videos"],
+    1: ["sampling", "features", "decode", "store", "videos", "remote"],
     2: ["extractor", "framewise", "windows", "registry"],
     3: [],  # the pipeline and what is made for it: every module that is not named here
     4: ["run", "estimate", "api", "command", "doctor"],
