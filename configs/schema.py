@@ -86,8 +86,11 @@ class ExtractConfig:
     reader: Literal["auto", "pyav", "decord", "images"] = key(
         "auto", "what decodes; auto: images for a folder of pictures, else pyav")
     fps: float | None = key(None, "for a folder of pictures: how many a second (no file says it)")
-    on_extraction: Literal["print", "save_numpy", "save_pickle", "save_hdf5", "save_h5"] = key(
-        "print", "what becomes of the features (save_h5 is save_hdf5)")
+    on_extraction: Literal["print", "save_numpy", "save_pickle", "save_hdf5", "save_h5", "save_webdataset"] = key(
+        "print", "what becomes of the features (save_h5 is save_hdf5; save_webdataset: tars of many videos)")
+    videos_per_file: int | None = key(
+        None, "save_hdf5, save_webdataset: so many videos in a file, which is written when they are done (or have 256 MiB of "
+              "features); null: a file a video, for save_webdataset 1000")
     output_path: str = key("./output", "features go to output_path/feature_type/model_name")
     dtype: Literal["float32", "float16"] = key("float32", "of the stored features")
     normalize: bool = key(False, "divide each feature by its L2 norm")
@@ -132,6 +135,12 @@ class ExtractConfig:
             raise ConfigError("deterministic=true cannot be promised with feature_type=remote: the server fills batches across its "
                               "clients; leave it out, or run the model here")
         _ = self.shard_of
+        if self.videos_per_file is not None:
+            if not 1 <= self.videos_per_file <= 100_000:
+                raise ConfigError(f"videos_per_file={self.videos_per_file}: allowed is a whole number from 1 to 100000, or null")
+            if self.on_extraction not in ("save_hdf5", "save_h5", "save_webdataset"):
+                raise ConfigError(f"videos_per_file={self.videos_per_file} is for on_extraction=save_hdf5 or save_webdataset, not "
+                                  f"{self.on_extraction}")
         if self.video_paths and self.file_with_video_paths:
             raise ConfigError("video_paths and file_with_video_paths are both given: give one of them")
 

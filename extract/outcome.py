@@ -20,7 +20,9 @@ from .leases import Leases
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
 from .report import Failure
+from .shard_writer import ShardWriter, Waiting
 from .store.base import Mark
+from .store.sharded import ShardedStore
 from .store.store import FeatureStore, refuse_other_settings
 from .videos import VideoItem, content_id, size_bytes
 
@@ -47,10 +49,13 @@ class Outcome:
     finished: int = 0  # of the planned jobs that were not skipped
     _printer: InOrder = field(default_factory=InOrder)
     _leases: Leases | None = None
+    _writer: ShardWriter | None = None  # of files of many videos
 
     def __post_init__(self):
         if self.store is not None:
             self._leases = Leases(self.store.folder)
+        if isinstance(self.store, ShardedStore):
+            self._writer = ShardWriter(self.store)
 
     def plan(self, items: Sequence[VideoItem]) -> list[Job]:
         """A job an item that can be read at all; fills `skipped`. Raises StoreConflictError."""
@@ -85,19 +90,21 @@ class Outcome:
         except OSError as error:
             raise OutputError(f"{job.item.path}: no lease of it can be written to {self.store.folder} "
                               f"({error.strerror or error})") from error
-        mark = None if self.config.overwrite else self.store.mark(job.key)
-        if mark is not None and mark.provenance.source.content_id == job.content_id and (
-                mark.provenance.source.damage is None or self.config.allow_truncated):
+        if not self.config.overwrite and self._is_done(job, self.store.mark(job.key)):
             raise ElsewhereError(f"{job.item.path}: another run has done it")
 
     def close(self) -> None:
-        """Give back what was begun and not ended."""
+        """Write what waits for its file; give back what was begun and not ended."""
+        self._commit()
         if self._leases is not None:
             self._leases.close()
 
     def done(self, attempt: Attempt) -> None:
         """Raises OutputError when the features cannot be written, BrokenPipeError when nobody reads what is printed."""
         features, key = self._features(attempt), attempt.job.key
+        if self._writer is not None:
+            self._wait(self._writer, Waiting(attempt.job, features, attempt.index.duration_seconds))
+            return
         try:
             if self.store is None:
                 text = self._predict(attempt.job.number, key, features)
@@ -121,14 +128,47 @@ class Outcome:
         self.video_seconds += attempt.index.duration_seconds
         self._say(attempt.job.number, text)
 
+    def _wait(self, writer: ShardWriter, waiting: Waiting) -> None:
+        """The video is done when its file is: until then it keeps its lease."""
+        self._say(waiting.job.number, self._predict(waiting.job.number, waiting.job.key, waiting.features))
+        writer.add(waiting)
+        self.finished += 1
+        self.rows += len(waiting.features)
+        self.video_seconds += waiting.duration_seconds
+        if writer.is_full:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._writer is None:
+            return
+        commit = self._writer.commit(self._is_done)
+        for key, waiting in commit.stored.items():
+            self.completed[key] = waiting.job.number
+            self._give_back(waiting.job)
+        for waiting, error in commit.failed:
+            self.rows -= len(waiting.features)
+            self.video_seconds -= waiting.duration_seconds
+            self._settle(waiting.job, error)
+
     def failed(self, job: Job, error: Exception) -> None:
         self.finished += 1
+        self._settle(job, error)
+
+    def _settle(self, job: Job, error: Exception) -> None:
         if isinstance(error, ElsewhereError):
             self.elsewhere.append(job.key)
             self._say(job.number, "")
         else:
             self._fail(job.number, job.item, job.key, error)
         self._give_back(job)
+
+    def _is_done(self, job: Job, mark: Mark | None) -> bool:
+        """Whether these features, which hold the job's key, are what it would make. Raises StoreConflictError where another run
+        made them meanwhile, with other settings."""
+        if self.store is None or mark is None or self.config.overwrite or mark.provenance.source.content_id != job.content_id:
+            return False
+        refuse_other_settings(job.key, mark, self._settings(job.item), self.store.folder)
+        return mark.provenance.source.damage is None or self.config.allow_truncated
 
     def show_stored(self, job: Job) -> None:
         """A skipped video's probabilities, from its stored features."""
@@ -175,7 +215,7 @@ class Outcome:
         if self.predictor is None:
             return ""
         probabilities = self.predictor.probabilities(features)
-        if self.store is not None:
+        if self.store is not None and self._writer is None:  # a table a video would be as many files as there are videos
             self.predictor.write_table(self.store.folder / f"{key}_pred.csv", features, probabilities)
         elif self.quiet:
             self.probabilities[key] = probabilities

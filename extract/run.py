@@ -29,6 +29,7 @@ from .progress import Progress
 from .registry import check_windows, make_extractor
 from .report import Failure, Report
 from .sampling import SamplingRequest
+from .store.sharded import open_store
 from .store.store import FeatureStore
 from .videos import VideoItem, find_videos, read_list
 
@@ -200,7 +201,7 @@ def _output_root(config: ExtractConfig) -> Path:
 def _store(config: ExtractConfig, identity: EncoderIdentity) -> FeatureStore | None:
     if config.on_extraction == "print":
         return None
-    store = FeatureStore(output_folder(config, identity), config.on_extraction)
+    store = open_store(output_folder(config, identity), config.on_extraction, config.videos_per_file)
     try:
         store.prepare()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What features lie under a path: per-video files of any format, and packed HDF5 files."""
+"""What features lie under a path: per-video files of any format, and files of many videos (HDF5, WebDataset)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from ..features import Features
 from .base import Mark
 from .hdf5 import HDF5, SUFFIX, group_name, mark_of_group, read_group
 from .separate import META_SUFFIX, NUMPY, PICKLE, mark_of_file
+from .shard import Entry
+from .webdataset import SUFFIX as TAR_SUFFIX
+from .webdataset import WEBDATASET
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ def find_stored(path: Path) -> Iterator[StoredVideo]:
             folders.sort()
             for name in sorted(names):
                 # ._: what macOS leaves beside files; other names may begin with a dot, as videos' do
-                if name.endswith((META_SUFFIX, SUFFIX)) and not name.startswith("._"):
+                if name.endswith((META_SUFFIX, SUFFIX, TAR_SUFFIX)) and not name.startswith("._"):
                     yield from find_stored(Path(current, name))
     elif not path.is_file():
         raise StoredDataError(f"{path}: there is nothing there")
     elif path.name.endswith(SUFFIX):
         yield from _in_hdf5(path)
+    elif path.name.endswith(TAR_SUFFIX):
+        yield from _in_tar(path)
     else:
         yield _separate(path.parent, _key_of(path))
 
@@ -56,6 +61,8 @@ class OpenStore:
         """(mark, features [n, dim], timestamps_ms [n]). Raises StoredDataError where they are not there, or not whole."""
         if not file.is_file():
             raise StoredDataError(f"{file}: is not there")
+        if file.name.endswith(TAR_SUFFIX):
+            return self._in_tar(file, key)
         if not file.name.endswith(SUFFIX):
             video = _separate(file.parent, _key_of(file))
             features = video.read(False)
@@ -76,6 +83,16 @@ class OpenStore:
             raise StoredDataError(f"{file}: cannot be read ({error})") from error
 
 
+    def _in_tar(self, file: Path, key: str) -> tuple[Mark, np.ndarray, np.ndarray]:
+        if file not in self._opened:
+            self._opened[file] = {entry.mark.key: entry for entry in WEBDATASET.entries(file)}
+        if key not in self._opened[file]:
+            raise StoredDataError(f"{file}: holds no features of {key!r}")
+        entry: Entry = self._opened[file][key]
+        features = WEBDATASET.read(file, entry)
+        return entry.mark, features.features, features.timestamps_ms
+
+
 def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
     import h5py
 
@@ -92,6 +109,22 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
     for name, mark in marks.items():
         key = mark.key if mark is not None and group_name(mark.key) == name else name
         yield StoredVideo(key, path, f"{path}:{name}", mark, lambda verify, name=name: _read_packed(path, name, verify))
+
+
+def _in_tar(path: Path) -> Iterator[StoredVideo]:
+    try:
+        entries = list(WEBDATASET.entries(path))
+    except StoredDataError:  # damaged, or another program's: reading says so
+        yield StoredVideo(path.name.removesuffix(TAR_SUFFIX), path, str(path), None, lambda verify: _cannot_be_read(path))
+        return
+    for entry in entries:
+        yield StoredVideo(entry.mark.key, path, f"{path}:{entry.mark.key}", entry.mark,
+                          lambda verify, entry=entry: WEBDATASET.read(path, entry, verify=verify))
+
+
+def _cannot_be_read(path: Path) -> Features:
+    WEBDATASET.entries(path)
+    raise StoredDataError(f"{path}: changed while it was read")
 
 
 def _read_packed(path: Path, name: str, verify: bool) -> Features:
@@ -122,4 +155,4 @@ def _key_of(path: Path) -> str:
         if mark is not None and path.name in mark.contents:
             return stem
     raise StoredDataError(f"{path}: is no file of stored features (no {META_SUFFIX} beside it names it); "
-                          "allowed are .npy, .pkl, _meta.json and .h5 files that clipreel wrote, and folders of them")
+                          "allowed are .npy, .pkl, _meta.json, .h5 and .tar files that clipreel wrote, and folders of them")

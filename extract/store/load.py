@@ -14,7 +14,7 @@ def load_features(path: str | os.PathLike[str], key: str | None = None) -> Featu
     """One video's features.
 
     Args:
-        path: any of the video's files (.npy, .pkl, _meta.json, .h5), a folder, or a packed HDF5 file.
+        path: any of the video's files (.npy, .pkl, _meta.json, .h5), a folder, or a file of many videos (.h5, .tar).
         key: which video, where the path holds several.
 
     Raises: StoredDataError when there is none, several and no key, or what is there is damaged.

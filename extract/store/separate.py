@@ -107,12 +107,13 @@ def _save_numpy(file: BinaryIO, array: np.ndarray) -> None:
     file.write(buffer.getbuffer())
 
 
-def _load_numpy(file: BinaryIO) -> np.ndarray:
+def load_numpy(file: BinaryIO, place: str | None = None) -> np.ndarray:
+    """The array of a .npy file, `place` where it has no name. Raises StoredDataError."""
     try:
         # not np.load, which opens archives too
         return np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, TypeError, EOFError, SyntaxError, TokenError, MemoryError, OverflowError) as error:
-        raise StoredDataError(f"{file.name}: is not a NumPy array file ({error})") from error
+        raise StoredDataError(f"{place or file.name}: is not a NumPy array file ({error})") from error
 
 
 def _load_pickle(file: BinaryIO) -> np.ndarray:
@@ -126,5 +127,5 @@ def _load_pickle(file: BinaryIO) -> np.ndarray:
     return array
 
 
-NUMPY = SeparateFiles(".npy", _save_numpy, _load_numpy)
+NUMPY = SeparateFiles(".npy", _save_numpy, load_numpy)
 PICKLE = SeparateFiles(".pkl", lambda file, array: pickle.dump(array, file, protocol=4), _load_pickle)
