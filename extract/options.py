@@ -19,6 +19,7 @@ class PipelineOptions:
     fps: float | None = None
     allow_truncated: bool = False
     deterministic: bool = False  # batches of one video, padded: then no number depends on what else is at hand
+    compiled: bool = False  # the encoders are, for passes of batch_size units
     tmp_path: str | None = None  # where videos at URLs are fetched to; None: the system's folder for temporary files
 
     def request_of(self, item: VideoItem) -> SamplingRequest:

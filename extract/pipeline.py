@@ -7,7 +7,6 @@ callables it is given: a pool of processes can stand in its place.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -22,6 +21,7 @@ from ..errors import ClipreelError
 from .choosing import ChoosingExtractor
 from .decode_pool import DecodePool
 from .extractor import Extractor
+from .forward import Encoded, forward_of
 from .job import Attempt, Candidates, Job
 from .lane import Lane
 from .options import PipelineOptions
@@ -29,8 +29,6 @@ from .video_queue import Video, VideoQueue
 
 if TYPE_CHECKING:
     import torch
-
-log = logging.getLogger("clipreel")
 
 
 class Outcome(Protocol):
@@ -71,6 +69,8 @@ class Pipeline:
                  arrived: Callable[[Attempt, int, np.ndarray], object] = lambda attempt, unit, feature: None):
         self._extractors, self._options, self._outcome, self._arrived = extractors, options, outcome, arrived
         self.tally = Tally()
+        self._forwards = [forward_of(extractor, options.batch_size, deterministic=options.deterministic, compiled=options.compiled)
+                          for extractor in extractors]
         self._stop, self._ended = threading.Event(), threading.Event()
         self._crash: BaseException | None = None
         self._fill_lock, self._tally_lock = threading.Lock(), threading.Lock()
@@ -125,16 +125,21 @@ class Pipeline:
 
     def _encode_batches(self, number: int, extractor: Extractor) -> None:
         sizes = self.tally.batch_sizes.setdefault(f"{number}:{extractor.encoder.device}", [])
-        limit = self._options.batch_size
-        waiting: deque[_Pixels] = deque()
+        forward, waiting, submitted = self._forwards[number], deque[_Pixels](), deque[list[tuple[Attempt, int]]]()
         while batch := self._next_batch(extractor, waiting):
-            began = time.perf_counter()
-            features, limit = self._encode(extractor, [pixels for _, _, pixels in batch], limit)
-            with self._tally_lock:
-                self.tally.encode_seconds += time.perf_counter() - began
-                self.tally.frames += len(batch)
+            forward.submit([pixels for _, _, pixels in batch])
             sizes.append(len(batch))
-            for (attempt, unit, _), feature in zip(batch, features, strict=True):
+            submitted.append([(attempt, unit) for attempt, unit, _ in batch])
+            self._hand_out(submitted, forward.results(forward.under_way))
+        self._hand_out(submitted, forward.results(0))
+
+    def _hand_out(self, submitted: deque[list[tuple[Attempt, int]]], results: Iterable[Encoded]) -> None:
+        for encoded in results:
+            batch = submitted.popleft()
+            with self._tally_lock:
+                self.tally.encode_seconds += encoded.seconds
+                self.tally.frames += len(batch)
+            for (attempt, unit), feature in zip(batch, encoded.features, strict=True):
                 self._arrived(attempt, unit, feature)
                 if attempt.add(unit, feature):
                     self._put(self._finished, (attempt, None))
@@ -174,29 +179,6 @@ class Pipeline:
                     break
                 taken.append(item)
         return taken
-
-    def _encode(self, extractor: Extractor, pixels: list[torch.Tensor], limit: int) -> tuple[np.ndarray, int]:
-        """Features [n, dim], and the batch size to go on with: halved as often as device memory ran out."""
-        import torch
-
-        count, fixed = len(pixels), self._options.deterministic
-        if fixed:  # kernels may round a row otherwise in a batch of another size
-            pixels = [*pixels, *[torch.zeros_like(pixels[0])] * (self._options.batch_size - count)]
-        while True:
-            try:
-                parts = [extractor.encode(torch.stack(pixels[begin:begin + limit]))
-                         for begin in range(0, len(pixels), limit)]
-                return np.concatenate(parts)[:count], limit
-            except torch.OutOfMemoryError as error:
-                if limit > 1 and fixed:
-                    raise ClipreelError(f"{extractor.encoder.device}: out of memory with batch_size={limit}, and deterministic=true "
-                                        "keeps batches as they are: give a smaller batch_size") from error
-                if limit <= 1:
-                    raise
-                limit = max(1, min(limit, len(pixels)) // 2)
-                log.warning("%s: out of memory; going on with batches of %d", extractor.encoder.device, limit)
-            # outside the handler, where the failed batch's tensors are no longer held by the traceback
-            torch.cuda.empty_cache()
 
     # writing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 
@@ -61,10 +62,17 @@ class ViCLIPEncoder:
             return torch.empty(0, self.dim, device=self.device)
         # On a CPU window by window: what lies between the layers stays in its caches, which is a fifth faster than 8 at once.
         at_once = 1 if self.device.type == "cpu" else len(frames)
-        return torch.cat([self._network.encode_clips(self._pixels(some)).float() for some in frames.split(at_once)])  # [n, dim]
+        return torch.cat([self._features(some.to(self.device, non_blocking=True)) for some in frames.split(at_once)])  # [n, dim]
 
-    def _pixels(self, frames: torch.Tensor) -> torch.Tensor:
-        return normalize(frames.to(self.device, non_blocking=True), self.preprocess, self._dtype)  # [n, T, 3, S, S]
+    def compiled(self) -> ViCLIPEncoder:
+        """The same encoder, whose `encode` torch.compile makes faster for batches of the one size that it sees first."""
+        twin = copy.copy(self)
+        twin._features = torch.compile(self._features, dynamic=False)
+        return twin
+
+    def _features(self, frames: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, T, 3, S, S] on this device -> float32 [n, dim]."""
+        return self._network.encode_clips(normalize(frames, self.preprocess, self._dtype)).float()
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
