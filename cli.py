@@ -70,8 +70,14 @@ def _dispatch(argv: list[str]) -> int:
         if argv and f"{name} {argv[0]}" in COMMANDS:
             name = f"{name} {argv.pop(0)}"
         if name not in COMMANDS:
-            raise ConfigError(f"there is no command {name!r}{nearest(name, COMMANDS)}; "
-                              f"allowed is {', '.join(COMMANDS)}, or key=value for extract")
+            group = [command for command in COMMANDS if command.startswith(f"{name} ")]
+            if group and argv in (["--help"], ["-h"]):
+                sys.stdout.write("".join(f"{command:<22} {COMMANDS[command].summary}\n" for command in group))
+                return 0
+            said = f"{name} {argv[0]}" if group and argv and argv[0].isidentifier() else name
+            meant = "" if group and said == name else nearest(said, COMMANDS)
+            raise ConfigError(f"there is no command {said!r}{meant}; "
+                              f"allowed is {', '.join(group or [*COMMANDS, 'or key=value for extract'])}")
     elif not argv or argv in (["--help"], ["-h"]):
         sys.stdout.write(_overview())
         return 0 if argv else 2

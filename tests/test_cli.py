@@ -96,6 +96,8 @@ def test_a_config_file_on_every_command(configs, tmp_path):
 
 @pytest.mark.parametrize(("words", "parts"), [
     (["inspct"], ["no command 'inspct'", "did you mean 'inspect'"]),
+    (["videoqa"], ["no command 'videoqa'; allowed is videoqa answer, videoqa evaluate"]),
+    (["videoqa", "answr"], ["no command 'videoqa answr'; did you mean 'videoqa answer'?"]),
     (["video.mp4"], ["no command 'video.mp4'", "extract, inspect, pack", "key=value"]),
     (["feature_type=clpi"], ["feature_type=clpi", "did you mean 'clip'"]),
     (["feature_type=../configs/clip"], ["feature_type=", "clip, open_clip"]),
@@ -217,6 +219,12 @@ def test_help_lists_every_key_with_default_and_meaning(capsys, words, schema):
         place = next(number for number, line in enumerate(lines) if line.startswith(f"{key.name} = "))
         assert lines[place + 1] == f"    {key.meaning}"
     assert any(line.startswith("config = null") for line in lines)
+
+
+def test_help_of_a_stage_lists_its_commands(capsys):
+    assert cli.main(["videoqa", "--help"]) == cli.main(["retrieval", "-h"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:22].rstrip() for line in lines] == [name for name in COMMANDS if name.startswith(("videoqa ", "retrieval "))]
 
 
 def test_help_shows_the_feature_type_s_own_defaults(capsys):
