@@ -110,6 +110,30 @@ class RetrievalTrainConfig:
         if self.concat_captions == "mean" and not self.clip_is_frozen:
             raise ConfigError("concat_captions=mean averages stored text features, and the text tower is to be trained: give "
                               "concat, indep-one or indep-all")
+        self._check_dead()
+
+    def _check_dead(self) -> None:
+        """Keys that would change nothing beside others are a mistake."""
+        if not self.from_frames:
+            self._refuse(("freeze_layer_num", "max_img_size", "rescale_size", "sampling", "segment_sampling", "img_tmpl",
+                          "policy_checkpoint"), "is about the pictures of frames_dir=, and training is on features= here")
+        if self.no_policy:
+            self._refuse(("policy_backbone", "policy_features", "policy_checkpoint", "rnn", "no_rnn", "mlp_type", "warmup_epochs"),
+                         "is about the selector, and no_policy=true has none")
+        if self.policy_backbone != "raw":
+            self._refuse(("rescale_size",), f"is about policy_backbone=raw, and it is {self.policy_backbone} here")
+        if self.frame_agg in (None, "mean") and not self.reuse_scores:
+            self._refuse(("frame_agg_temp",), "is about scores of frames, and frame_agg=mean has none")
+        if self.word_agg == "none":
+            self._refuse(("word_agg_temp",), "is about scores of words, and word_agg=none has none")
+        if self.clip_is_frozen:
+            self._refuse(("freeze_layer_num",), "is about training the CLIP, and it is frozen here (freeze_clip=)")
+        if self.no_warmup:
+            self._refuse(("warmup_proportion",), "is about a warm-up, and no_warmup=true leaves it out")
+
+    def _refuse(self, names: tuple[str, ...], why: str) -> None:
+        if given := [name for name in names if getattr(self, name) != getattr(type(self), name)]:
+            raise ConfigError(f"{given[0]}={getattr(self, given[0])} {why}: leave one out")
 
     def _check_sources(self) -> None:
         if self.features is None and self.frames_dir is None:

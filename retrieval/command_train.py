@@ -17,15 +17,16 @@ def train(config: RetrievalTrainConfig) -> int:
     """Returns the exit code, 0; of several processes each leaves at once when all are done."""
     from .train import train as run
 
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    is_first = not several or os.environ.get("RANK") == "0"
     if config.do_inference:
         from .command_evaluate import evaluate
 
-        return evaluate(evaluation_of(config))
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if several and os.environ.get("RANK") != "0":
+        return evaluate(evaluation_of(config)) if is_first else 0
+    if not is_first:
         log.setLevel(logging.ERROR)
     done = run(config)
-    if not several or os.environ.get("RANK") == "0":
+    if is_first:
         best, count = done.best, len(done.epochs)
         recall = "" if best.text_to_video_recall_1 is None else (
             f"; on validation R@1 {best.text_to_video_recall_1:.1f} text to video, {best.video_to_text_recall_1:.1f} video to text")
@@ -39,12 +40,24 @@ def train(config: RetrievalTrainConfig) -> int:
 
 
 def evaluation_of(config: RetrievalTrainConfig) -> RetrievalEvaluateConfig:
-    """do_inference=true in the words of `retrieval evaluate`: the checkpoint's own options hold, and others are refused."""
+    """do_inference=true in the words of `retrieval evaluate`. Raises ConfigError where keys say another model than the
+    checkpoint's."""
+    from ..models.adaclip.checkpoint import load_checkpoint, refuse_other_options
+    from ..models.adaclip.options import AdaClipOptions
+
+    assert config.resume is not None
+    keys = {one.name for one in dataclasses.fields(AdaClipOptions)} & {one.name for one in dataclasses.fields(config)}
+    given = {name: value for name in keys if (value := getattr(config, name)) != getattr(RetrievalTrainConfig, name)}
+    if config.no_rnn:
+        given["rnn"] = "none"
+    refuse_other_options(config.resume, load_checkpoint(config.resume).options, given)
+    said = {name: value for name in ("concat_captions", "max_txt_len")
+            if (value := getattr(config, name)) != getattr(RetrievalTrainConfig, name)}
     asked = RetrievalEvaluateConfig(
         checkpoint=config.resume, dataset=config.dataset, annotations=config.annotations, features=config.features,
         policy_features=config.policy_features, frames_dir=config.frames_dir if config.features is None else None,
         texts=config.texts, top_k=config.top_k, frame_agg=config.frame_agg, encoder_checkpoint=config.encoder.checkpoint,
-        seed=config.seed, device=config.device, test_annot=config.test_annot)
+        seed=config.seed, device=config.device, test_annot=config.test_annot, **said)
     if config.output_path == RetrievalTrainConfig.output_path:  # not given: where evaluations go by themselves
         return asked
     return dataclasses.replace(asked, output_path=config.output_path)

@@ -43,6 +43,9 @@ def set_up_from_frames(config: RetrievalTrainConfig, videos: TrainingVideos, gro
     if config.clip_is_frozen and (config.freeze_cnn or not has_policy or config.policy_backbone == "raw"):
         return _on_features(config, videos, group, config.policy_backbone if has_policy else None)
     encoder = load_encoder(**{**asdict(config.encoder), "precision": "float32"}, device=device)
+    if config.max_img_size not in (RetrievalTrainConfig.max_img_size, encoder.preprocess.image_size):
+        raise ConfigError(f"max_img_size={config.max_img_size}: {encoder.identity.model_name} sees pictures of "
+                          f"{encoder.preprocess.image_size} pixels; leave it out")
     policy = None
     if has_policy:
         policy = cast(PolicyEncoder, load_encoder("policy", config.policy_backbone, checkpoint=config.policy_checkpoint,
@@ -80,8 +83,9 @@ def _on_features(config: RetrievalTrainConfig, videos: TrainingVideos, group: Pr
                               encoder=None, encoder_config=one, batch_size=config.batch_size, device=str(group.device))
                for one in (config.encoder, *([] if policy_backbone is None else [EncoderConfig(
                    feature_type="policy", model_name=policy_backbone, checkpoint=config.policy_checkpoint, precision="float32")]))]
+    of_pictures = {name: getattr(RetrievalTrainConfig, name) for name in ("img_tmpl", "max_img_size", "policy_checkpoint")}
     stored = dataclasses.replace(config, frames_dir=None, features=folders[0], freeze_clip=True,
-                                 policy_features=folders[1] if len(folders) > 1 else None)
+                                 policy_features=folders[1] if len(folders) > 1 else None, **of_pictures)
     return set_up(stored, videos, group)
 
 

@@ -174,9 +174,29 @@ def test_do_inference_evaluates_the_checkpoint(world, trained, tmp_path, capsys,
     method = [[line for line in text.splitlines() if line.startswith("> ")] for text in (inference, capsys.readouterr().out)]
     assert method[0] == method[1] and "adaclip, trained mlp" in method[0][0]
     assert main(["retrieval", "train", "do_inference=true", f"resume={trained.checkpoint}", *given, "frame_agg=mean"]) == 2
-    assert "was trained with frame_agg=mlp" in capsys.readouterr().err
+    assert "frame_agg=mean now, mlp there" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="trains nothing"):
         train_retrieval(do_inference=True, resume=trained.checkpoint, features="x", annotations="y")
+
+
+@pytest.mark.parametrize("word", [
+    "num_frm=32", "rnn=lstm", "no_rnn=true", "sim_header=seqTransf", "adapter_dim=8", "no_policy=true", "policy_backbone=raw",
+    "mlp_type=fc", "top_k=5", "frame_agg=mean", "frame_agg=mlp frame_agg_temp=2"])
+def test_do_inference_with_another_model_s_options_is_refused(trained, word, tmp_path, capsys):
+    words = ["do_inference=true", f"resume={trained.checkpoint}", "annotations=x", "features=x", f"output_path={tmp_path}"]
+    assert main(["retrieval", "train", *words, *word.split()]) == 2
+    assert "was trained with other options" in capsys.readouterr().err
+
+
+def test_do_inference_asks_as_it_is_told(world, trained, tmp_path):
+    from clipreel.configs.retrieval_train_schema import RetrievalTrainConfig
+    from clipreel.retrieval.command_train import evaluation_of
+
+    keys = {"features": "x", "annotations": "y", "do_inference": True, "resume": str(trained.checkpoint)}
+    asked = evaluation_of(RetrievalTrainConfig(**keys, concat_captions="indep-all", max_txt_len=20))
+    assert (asked.concat_captions, asked.max_txt_len, asked.checkpoint) == ("indep-all", 20, str(trained.checkpoint))
+    asked = evaluation_of(RetrievalTrainConfig(**keys, hidden_dim=32, mlp_hidden_dim=32, top_k=4, frame_agg="mlp"))
+    assert asked.concat_captions is None and asked.max_txt_len is None  # the checkpoint's
 
 
 # kinds of models
@@ -368,6 +388,18 @@ def test_a_temporal_head_begins_as_the_clips_layers(world, small_features, tmp_p
     (["features=x", "annotations=x", "betas=[0.9]"], "betas"), (["features=x", "annotations=x", "max_txt_len=78"], "from 3 to 77"),
     (["features=x", "annotations=x", "top_kk=3"], "did you mean 'top_k'"),
     (["features=x", "annotations=x", "num_frm=4"], "annotations=x/train.json: cannot be read"),
+    (["features=x", "annotations=x", "sampling=random"], "sampling=random is about the pictures of frames_dir="),
+    (["features=x", "annotations=x", "rescale_size=64"], "rescale_size=64 is about the pictures"),
+    (["features=x", "annotations=x", "freeze_layer_num=3"], "freeze_layer_num=3 is about the pictures"),
+    (["features=x", "annotations=x", "policy_checkpoint=x"], "policy_checkpoint=x is about the pictures"),
+    (["features=x", "annotations=x", "no_policy=true", "policy_backbone=raw", "policy_features=x"], "no_policy=true has none"),
+    (["features=x", "annotations=x", "no_policy=true", "rnn=lstm"], "rnn=lstm is about the selector"),
+    (["features=x", "annotations=x", "no_policy=true", "warmup_epochs=3"], "warmup_epochs=3 is about the selector"),
+    (["features=x", "annotations=x", "frame_agg_temp=2"], "frame_agg=mean has none"),
+    (["features=x", "annotations=x", "word_agg_temp=2"], "word_agg=none has none"),
+    (["features=x", "annotations=x", "no_warmup=true", "warmup_proportion=0.2"], "no_warmup=true leaves it out"),
+    (["frames_dir=x", "annotations=x", "freeze_clip=true", "freeze_layer_num=3"], "it is frozen here"),
+    (["frames_dir=x", "annotations=x", "rescale_size=64", "policy_backbone=resnet50"], "it is resnet50 here"),
 ])
 def test_what_cannot_be_meant_is_refused(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -331,6 +331,7 @@ def test_what_is_missing_or_broken(world, tmp_path):
     ({"frames_dir": "nowhere"}, InputError, "there is no such folder"),
     ({"img_tmpl": "picture.jpg"}, ConfigError, "a place for the picture's number"),
     ({"policy_backbone": "raw", "rescale_size": 64}, ConfigError, "sees 56x56 pictures"),
+    ({"max_img_size": 112}, ConfigError, "sees pictures of 64 pixels"),
     ({"freeze_clip": True, "sampling": "random"}, ConfigError, "the pictures are encoded once"),
     ({"concat_captions": "mean"}, ConfigError, "the text tower is to be trained"),
 ])
