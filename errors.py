@@ -15,6 +15,8 @@ ClipreelError
     ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
     ├── OutputError           its features cannot be written
     ├── EmptyVideoError       no frame comes out, or none inside start..end
+    ├── DecoderDiedError      the process that decoded it died, or was killed for taking too long (isolate=true)
+    │   └── QuarantinedError  that happened twice: left out until retry_failed=true
     ├── ElsewhereError        another run is at it, or has just done it: no failure
     └── IndexMismatchError    the packets promised frames that decoding did not give; index again by decoding
 """
@@ -82,6 +84,18 @@ class OutputError(VideoError):
 
 class EmptyVideoError(VideoError):
     """No frame comes out, or none inside start..end."""
+
+
+class DecoderDiedError(VideoError):
+    """The process that decoded it died, or was killed for taking too long; `deaths`: how many times by now."""
+
+    def __init__(self, message: str, deaths: int):
+        super().__init__(message)
+        self.deaths = deaths
+
+
+class QuarantinedError(DecoderDiedError):
+    """A video that has killed its decoding process twice: left out until retry_failed=true."""
 
 
 class ElsewhereError(VideoError):

@@ -56,7 +56,7 @@ class ExtractConfig:
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     video_paths: tuple[str, ...] = key(
-        (), "videos: a path, a folder (searched to its bottom), a glob, or a […] list of them")
+        (), "videos: a path, a folder (searched to its bottom), a glob, a URL (s3://, https://, …), or a […] list of them")
     file_with_video_paths: str | None = key(
         None, "a text file (one path a line, # comments) or a CSV with a path column and optional id, start, end")
     encoders: str | None = key(
@@ -91,7 +91,7 @@ class ExtractConfig:
     videos_per_file: int | None = key(
         None, "save_hdf5, save_webdataset: so many videos in a file, which is written when they are done (or have 256 MiB of "
               "features); null: a file a video, for save_webdataset 1000")
-    output_path: str = key("./output", "features go to output_path/feature_type/model_name")
+    output_path: str = key("./output", "a folder, or a URL such as s3://bucket/prefix: features go to output_path/feature_type/model_name")
     dtype: Literal["float32", "float16"] = key("float32", "of the stored features")
     normalize: bool = key(False, "divide each feature by its L2 norm")
     show_pred: bool = key(False, "print each frame's probabilities over pred_texts")
@@ -99,10 +99,17 @@ class ExtractConfig:
         None, "sentences, as a […] list or a file with one a line", texts_file=True)
     shard: str | None = key(None, "of many machines' work this one's part: 3/16 is the fourth of sixteen (0/16 to 15/16)")
     overwrite: bool = key(False, "replace features that were made with other settings, and redo those that are there")
+    isolate: bool = key(
+        False, "decode in processes of their own: a video that crashes or hangs its decoder fails alone; after two such deaths it "
+               "is in quarantine, left out until retry_failed=true")
+    decode_seconds_limit: float | None = key(
+        None, "isolate: seconds that a video's decoding may take, all threads together, before its process is killed; null: 600 "
+              "and twice its length")
     retry_failed: bool = key(False, "only the videos that the last run's failures.jsonl names")
     allow_truncated: bool = key(False, "keep what decodes of a video that ends early or breaks inside")
     dry_run: bool = key(False, "say how many videos, hours and bytes it would be, and stop")
-    tmp_path: str | None = key(None, "accepted, not needed: nothing temporary is written but beside the result")
+    tmp_path: str | None = key(
+        None, "where videos at URLs are fetched to, each until it is decoded; null: the system's folder for temporary files")
     keep_tmp_files: bool = key(False, "accepted, not needed")
 
     def __post_init__(self):
@@ -114,6 +121,7 @@ class ExtractConfig:
             raise ConfigError(f"stride_seconds={self.stride_seconds:g} needs window_seconds: how long each window is")
         _positive("batch_size", self.batch_size, "a whole number above 0")
         _positive("workers", self.workers, "a whole number above 0, or null for one a core")
+        _positive("decode_seconds_limit", self.decode_seconds_limit, "a number of seconds above 0, or null")
         _positive("fps", self.fps, "a number above 0")
         if self.extraction_fps is not None and self.extraction_total is not None:
             raise ConfigError(f"extraction_fps={self.extraction_fps:g} and extraction_total={self.extraction_total} "

@@ -19,11 +19,11 @@ import numpy as np
 from ..errors import ClipreelError, DamagedVideoError, IndexMismatchError
 from .decode.base import FrameReader
 from .decode.plan import split_by_gop
-from .decode.registry import reader_for
 from .fetching import Fetcher, LocalVideo
 from .job import Attempt, Job
 from .lane import Lane, share_out
 from .options import PipelineOptions
+from .readers import Readers
 from .sampling import sample
 from .video_queue import VideoQueue
 
@@ -60,7 +60,7 @@ class DecodePool:
         self._tasks = threading.Condition()
         self._queued: deque[_Begin | _Part] = deque()
         self._running = 0
-        self._fetcher = Fetcher(options.tmp_path)
+        self._fetcher, self.readers = Fetcher(options.tmp_path), Readers(options, stopped)
         self.cpu_seconds = 0.0
 
     def work(self) -> None:
@@ -82,6 +82,8 @@ class DecodePool:
     def close(self) -> None:
         """Once no thread is at work."""
         self._fetcher.close()
+        self.readers.close()
+        self.cpu_seconds += self.readers.cpu_seconds
 
     def _take(self) -> _Begin | _Part | None:
         with self._tasks:
@@ -116,7 +118,7 @@ class DecodePool:
     def _index(self, begun: Wishes, video: LocalVideo, *, by_decoding: bool) -> None:
         options = self._options
         try:
-            reader = reader_for(video.path, options.reader, options.fps)
+            reader = self.readers.of(video.path, begun[0][1].decoder_deaths)
             index = reader.index(video.path, by_decoding=by_decoding)
         except Exception as error:  # noqa: BLE001  as above
             for lane, job in begun:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .features import made
+from .remote import RemoteFile, is_url, path_in
 from .report import Failure
 from .store.files import write_whole
 from .videos import VideoItem
@@ -17,21 +18,25 @@ from .videos import VideoItem
 log = logging.getLogger("clipreel")
 
 
-def failures_file(folder: Path, shard: tuple[int, int] | None = None) -> Path:
-    return folder / ("failures.jsonl" if shard is None else f"failures.{shard[0]}-of-{shard[1]}.jsonl")
+def failures_name(shard: tuple[int, int] | None = None) -> str:
+    return "failures.jsonl" if shard is None else f"failures.{shard[0]}-of-{shard[1]}.jsonl"
 
 
-def write_failures(path: Path, failures: Iterable[Failure]) -> None:
+def write_failures(path: Path | RemoteFile, failures: Iterable[Failure]) -> None:
     """Replace the list. A full disk is only logged: the report says all the same what failed."""
     lines = "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures)
+    content = lines.encode(errors="backslashreplace")
     try:
+        if isinstance(path, RemoteFile):
+            path.write_bytes(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: file.write(lines.encode(errors="backslashreplace")))
+        write_whole(path, lambda file: file.write(content))
     except OSError as error:
         log.error("%s could not be written (%s)", path, error.strerror)
 
 
-def read_failures(path: Path) -> list[Failure]:
+def read_failures(path: Path | RemoteFile) -> list[Failure]:
     """The last run's list. Raises InputError when there is none or it is not one."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -42,6 +47,20 @@ def read_failures(path: Path) -> list[Failure]:
         raise InputError(f"{path}: is no list of failures ({error})") from error
 
 
+def read_deaths(path: Path | RemoteFile) -> list[Failure]:
+    """Of the last run's list the videos that killed the process that decodes them. A list that cannot be read is said."""
+    if not path.is_file():
+        return []
+    try:
+        return [row for row in read_failures(path) if row.decoder_deaths]
+    except InputError as error:
+        log.warning("%s: which videos are in quarantine is not known", error)
+        return []
+
+
 def item_of(failure: Failure) -> VideoItem:
     """The video to try again, as it was named then."""
+    if is_url(failure.path):
+        return VideoItem(Path(path_in(failure.path)), failure.name, failure.start_seconds, failure.end_seconds, failure.metadata,
+                         failure.path)
     return VideoItem(Path(failure.path), failure.name, failure.start_seconds, failure.end_seconds, failure.metadata)

@@ -26,6 +26,7 @@ class Job:
     key: str
     item: VideoItem
     content_id: str
+    decoder_deaths: int = 0  # how often it has killed the process that decodes it, in earlier runs
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,10 @@ from .sampling import SamplingRequest
 from .videos import VideoItem
 
 
+class Stopped(BaseException):
+    """Raised inside threads when the run is over before its time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Lane:
     """`emit(attempt, units)`, of (unit, pixels), may block, and raise to end the thread; with `offer` it gets nothing: all

@@ -21,6 +21,8 @@ class PipelineOptions:
     deterministic: bool = False  # batches of one video, padded: then no number depends on what else is at hand
     compiled: bool = False  # the encoders are, for passes of batch_size units
     tmp_path: str | None = None  # where videos at URLs are fetched to; None: the system's folder for temporary files
+    isolate: bool = False  # decode in processes of their own
+    decode_seconds_limit: float | None = None  # of a video; then its process is killed, or (not isolated) it is said
 
     def request_of(self, item: VideoItem) -> SamplingRequest:
         """The run's request, inside the item's own segment where it has one."""

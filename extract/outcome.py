@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .. import __version__
 from ..configs.schema import ExtractConfig
-from ..errors import ClipreelError, ElsewhereError, OutputError, UnreadableVideoError
+from ..errors import ClipreelError, DecoderDiedError, ElsewhereError, OutputError, QuarantinedError, UnreadableVideoError
 from ..models.base import EncoderIdentity
 from .features import Features, Provenance, Settings, Source
+from .isolated_decode import DEATHS
 from .job import Attempt, Job
 from .keys import assign_keys, key_candidates
 from .leases import Leases
@@ -36,6 +37,7 @@ class Outcome:
     store: FeatureStore | None
     quiet: bool
     select: str | None = None  # the fingerprint of what chooses frames before the encoder
+    decoder_deaths: Mapping[str, int] = field(default_factory=dict)  # content id -> how often, in earlier runs
     predictor: Predictor | None = None
     completed: dict[str, int] = field(default_factory=dict)  # key -> number of its job
     skipped: dict[str, None] = field(default_factory=dict)
@@ -73,7 +75,13 @@ class Outcome:
                 partial = mark.provenance.source.damage is not None and not self.config.allow_truncated
                 if not partial and self.store.mark(job.key) is not None:  # and not only in the other format of files
                     self.skipped[job.key] = None
-            jobs.append(job)
+            deaths = 0 if self.config.retry_failed else self.decoder_deaths.get(job.content_id, 0)
+            if deaths >= DEATHS and job.key not in self.skipped:
+                self._fail(job.number, job.item, job.key, QuarantinedError(
+                    f"{job.item.path}: in quarantine since an earlier run: it killed the process that decodes it twice; "
+                    "retry_failed=true tries it again", deaths), job.content_id)
+                continue
+            jobs.append(replace(job, decoder_deaths=deaths))
         numbers = {job.number for job in jobs}
         for number in range(len(items)):
             if number not in numbers:
@@ -159,7 +167,7 @@ class Outcome:
             self.elsewhere.append(job.key)
             self._say(job.number, "")
         else:
-            self._fail(job.number, job.item, job.key, error)
+            self._fail(job.number, job.item, job.key, error, job.content_id)
         self._give_back(job)
 
     def _is_done(self, job: Job, mark: Mark | None) -> bool:
@@ -204,11 +212,12 @@ class Outcome:
                 continue
             yield number, item, identity
 
-    def _fail(self, number: int, item: VideoItem, key: str, error: Exception) -> None:
+    def _fail(self, number: int, item: VideoItem, key: str, error: Exception, content_id: str = "") -> None:
         reason = str(error) if isinstance(error, ClipreelError) else f"{item.path}: {error or type(error).__name__}"
         self.failed_numbers.add(number)
         self.failures.append(Failure(os.path.abspath(item.path), key, type(error).__name__, reason, item.start_seconds,
-                                     item.end_seconds, item.name, item.metadata))
+                                     item.end_seconds, item.name, item.metadata, content_id,
+                                     error.deaths if isinstance(error, DecoderDiedError) else 0))
         self._say(number, "")
 
     def _predict(self, number: int, key: str, features: Features) -> str:

@@ -23,7 +23,7 @@ from .decode_pool import DecodePool
 from .extractor import Extractor
 from .forward import Encoded, forward_of
 from .job import Attempt, Candidates, Job
-from .lane import Lane
+from .lane import Lane, Stopped
 from .options import PipelineOptions
 from .video_queue import Video, VideoQueue
 
@@ -57,10 +57,6 @@ _Pixels = tuple[Attempt, int, "torch.Tensor"]
 _Units = tuple[Attempt, list[tuple[int, Any]]]
 
 
-class _Stopped(BaseException):
-    """Raised inside threads when the run is over before its time."""
-
-
 class Pipeline:
     """Runs jobs through extractors, one of them a device worker. `arrived(attempt, unit, feature)` is told of every feature
     when it is there, before its video is done; from the workers' threads."""
@@ -78,8 +74,9 @@ class Pipeline:
         ready = max(16, 2 * options.batch_size * len(extractors))
         first = extractors[0]
         neighbours = options.batch_size if options.deterministic else None
-        self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else neighbours or 1  # that an item in the queue gives
-        self._least = 1 if options.deterministic else options.batch_size  # frames at hand that make a batch: none of another item
+        # How many an item in the queue gives, and how many at hand make a batch (deterministic: what one item gave).
+        self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else neighbours or 1
+        self._least = 1 if options.deterministic else options.batch_size
         self._pixels: queue.Queue[_Units | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
         self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
         self._lane = Lane(
@@ -106,7 +103,7 @@ class Pipeline:
     def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
             work(*arguments)
-        except _Stopped:
+        except Stopped:
             pass
         except BaseException as error:  # noqa: BLE001  a thread's error is raised again in `run`
             self._crash = self._crash or error
@@ -119,7 +116,7 @@ class Pipeline:
                 return
             except queue.Full:
                 continue
-        raise _Stopped
+        raise Stopped
 
     # encoding
 
@@ -172,7 +169,7 @@ class Pipeline:
                     item = self._pixels.get(timeout=0.1)
                 except queue.Empty:
                     if self._stop.is_set():
-                        raise _Stopped from None
+                        raise Stopped from None
                     continue
                 if item is None:
                     self._put(self._pixels, None)  # for the other workers
@@ -219,11 +216,11 @@ def run_together(pipelines: Sequence[Pipeline], videos: VideoQueue | Iterable[Vi
     try:
         for thread in [*writers, *workers, *decoders]:
             thread.start()
-        _join(decoders, tick)
+        _join(decoders, lambda: (tick(), pool.readers.say_stalled()))
         for pipeline in pipelines:
             pipeline._put(pipeline._pixels, None)
         _join(workers, tick)
-    except _Stopped:
+    except Stopped:
         pass
     except BaseException:  # an interrupt, or whatever a signal handler raised: the threads must not wait for more
         first._stop.set()
@@ -240,7 +237,7 @@ def run_together(pipelines: Sequence[Pipeline], videos: VideoQueue | Iterable[Vi
         raise crash
 
 
-def _join(threads: Sequence[threading.Thread], tick: Callable[[], None]) -> None:
+def _join(threads: Sequence[threading.Thread], tick: Callable[[], object]) -> None:
     for thread in threads:
         while thread.is_alive():
             thread.join(0.2)

@@ -22,6 +22,8 @@ class Failure:
     end_seconds: float | None = None
     name: str = ""  # as it was named: the CSV's id, else the stem
     metadata: dict[str, str] = field(default_factory=dict)
+    content_id: str = ""  # by which a video in quarantine is known again
+    decoder_deaths: int = 0  # how often it has killed the process that decodes it; from two on it is in quarantine
 
 
 @dataclass(frozen=True)

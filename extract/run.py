@@ -18,8 +18,9 @@ from ..models.registry import identify, load_encoder
 from .choosing import choosing_extractor, read_selection, use_of
 from .devices import resolve_devices
 from .extractor import Extractor
-from .failures import failures_file, item_of, read_failures, write_failures
+from .failures import failures_name, item_of, read_deaths, read_failures, write_failures
 from .features import Features
+from .isolated_decode import DEATHS
 from .job import Job
 from .options import PipelineOptions
 from .outcome import Outcome
@@ -28,7 +29,9 @@ from .predictions import Predictor
 from .progress import Progress
 from .registry import check_windows, make_extractor
 from .report import Failure, Report
+from .remote import RemoteFile, is_url, local_name
 from .sampling import SamplingRequest
+from .store.object_store import ObjectStore
 from .store.sharded import open_store
 from .store.store import FeatureStore
 from .videos import VideoItem, find_videos, read_list
@@ -51,7 +54,9 @@ def run_models(configs: Sequence[ExtractConfig], *, encoder: Encoder | None = No
     frames it sees; all else is the first one's. A report a config; raises as `run`."""
     began, first = time.monotonic(), configs[0]
     items = videos_of(first)
-    models = [_Model.of(config, items, encoder, quiet) for config in configs]
+    file = _failures_file(first)
+    dead = read_deaths(file)
+    models = [_Model.of(config, items, encoder, quiet, {row.content_id: row.decoder_deaths for row in dead}) for config in configs]
     _check_folders(models)
     for model in models:
         model.load(encoder)
@@ -77,10 +82,11 @@ def run_models(configs: Sequence[ExtractConfig], *, encoder: Encoder | None = No
         for model in models:
             model.outcome.close()
         listed = [failure for model in models for failure in model.failures(untried)]
-        file = failures_file(_output_root(first), first.shard_of)
+        known = {row.content_id for row in listed} | {job.content_id for model in models for job in model.jobs}
+        kept = [row for row in dead if row.decoder_deaths >= DEATHS and row.content_id not in known]  # this run was not about them
         # A run that only prints makes no file but to say what failed, or that nothing does any more.
         if models[0].store is not None or (not quiet and (listed or file.is_file())):
-            write_failures(file, {(row.path, row.start_seconds, row.end_seconds): row for row in listed}.values())
+            write_failures(file, {(row.path, row.start_seconds, row.end_seconds): row for row in [*kept, *listed]}.values())
     return [model.report(time.monotonic() - began) for model in models]
 
 
@@ -98,13 +104,14 @@ class _Model:
     tally: Tally = field(default_factory=Tally)
 
     @staticmethod
-    def of(config: ExtractConfig, items: Sequence[VideoItem], encoder: Encoder | None, quiet: bool) -> _Model:
+    def of(config: ExtractConfig, items: Sequence[VideoItem], encoder: Encoder | None, quiet: bool,
+           decoder_deaths: Mapping[str, int]) -> _Model:
         devices = [str(encoder.device)] if encoder is not None else resolve_devices(config.device_ids, config.device)
         identity = encoder.identity if encoder is not None else identify(**asdict(config.encoder), device=devices[0])
         check_windows(identity.feature_type, config.window_seconds)
         selection = read_selection(config, identity.feature_type, devices[0])
         store = _store(config, identity)
-        outcome = Outcome(config, identity, store, quiet, selection.fingerprint if selection is not None else None)
+        outcome = Outcome(config, identity, store, quiet, selection.fingerprint if selection is not None else None, decoder_deaths)
         jobs = outcome.plan(items)
         return _Model(config, outcome, jobs, [job for job in jobs if job.key not in outcome.skipped], devices, selection)
 
@@ -140,8 +147,9 @@ class _Model:
         settled = {*self.outcome.completed.values(), *self.outcome.failed_numbers}
         left = [job for job in self.todo if job.number not in settled] if untried else []
         return [*self.outcome.failures, *(
-            Failure(os.path.abspath(job.item.path), job.key, "Interrupted", "not tried again before the run ended",
-                    job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata) for job in left)]
+            Failure(job.item.place, job.key, "Interrupted", "not tried again before the run ended",
+                    job.item.start_seconds, job.item.end_seconds, job.item.name, job.item.metadata, job.content_id,
+                    self.outcome.decoder_deaths.get(job.content_id, 0)) for job in left)]
 
     def report(self, wall_seconds: float) -> Report:
         outcome, tally = self.outcome, self.tally
@@ -155,7 +163,7 @@ class _Model:
 
 
 def _check_folders(models: Sequence[_Model]) -> None:
-    folders = [model.store.folder for model in models if model.store is not None]
+    folders = [model.store.place for model in models if model.store is not None]
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twice is not None:
         raise ConfigError(f"encoders: two of them would write to {twice}: give one of them another output_path")
@@ -171,7 +179,7 @@ def videos_of(config: ExtractConfig) -> list[VideoItem]:
 
 
 def _videos_named(config: ExtractConfig) -> list[VideoItem]:
-    failed = read_failures(failures_file(_output_root(config), config.shard_of)) if config.retry_failed else None
+    failed = read_failures(_failures_file(config)) if config.retry_failed else None
     if config.file_with_video_paths:
         items = read_list(config.file_with_video_paths)
     elif failed is not None and not config.video_paths:
@@ -181,27 +189,43 @@ def _videos_named(config: ExtractConfig) -> list[VideoItem]:
     if failed is None:
         return items
     again = {(row.path, row.start_seconds, row.end_seconds) for row in failed}
-    return [item for item in items if (os.path.abspath(item.path), item.start_seconds, item.end_seconds) in again]
+    return [item for item in items if (item.place, item.start_seconds, item.end_seconds) in again]
 
 
 def options_of(config: ExtractConfig) -> PipelineOptions:
     request = SamplingRequest(config.extraction_fps, config.extraction_total, config.sampling, config.start, config.end)
     return PipelineOptions(request, config.batch_size, config.workers or os.cpu_count() or 1, config.reader, config.fps,
-                           config.allow_truncated, config.deterministic)
+                           config.allow_truncated, config.deterministic, config.tmp_path,
+                           isolate=config.isolate, decode_seconds_limit=config.decode_seconds_limit)
 
 
 def output_folder(config: ExtractConfig, identity: EncoderIdentity) -> Path:
-    return _output_root(config) / identity.feature_type / identity.model_name.replace("/", "_")
+    return _output_root(config) / _below_root(identity)
+
+
+def _below_root(identity: EncoderIdentity) -> str:
+    return f"{identity.feature_type}/{identity.model_name.replace('/', '_')}"
 
 
 def _output_root(config: ExtractConfig) -> Path:
-    return Path(config.output_path).expanduser()
+    return Path(local_name(config.output_path)).expanduser()
+
+
+def _failures_file(config: ExtractConfig) -> Path | RemoteFile:
+    name = failures_name(config.shard_of)
+    return RemoteFile(f"{config.output_path.rstrip('/')}/{name}") if is_url(config.output_path) else _output_root(config) / name
 
 
 def _store(config: ExtractConfig, identity: EncoderIdentity) -> FeatureStore | None:
     if config.on_extraction == "print":
         return None
-    store = open_store(output_folder(config, identity), config.on_extraction, config.videos_per_file)
+    if not is_url(config.output_path):
+        store = open_store(output_folder(config, identity), config.on_extraction, config.videos_per_file)
+    elif config.videos_per_file is None and config.on_extraction != "save_webdataset":
+        store = ObjectStore(f"{config.output_path.rstrip('/')}/{_below_root(identity)}", config.on_extraction)
+    else:
+        raise ConfigError(f"output_path={config.output_path}: files of many videos are numbered and replaced under a lock, which a "
+                          "URL does not give; leave videos_per_file and save_webdataset out, or give a folder and copy it")
     try:
         store.prepare()
     except OSError as error:
