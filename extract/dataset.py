@@ -64,7 +64,7 @@ class FeatureDataset(Dataset[FeatureSample]):
         absent = [key for key in keys or () if key not in by_key]
         if absent:
             raise StoredDataError(f"{path}: holds no features of {', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}")
-        self._videos = videos if keys is None else [by_key[key] for key in keys]
+        self._videos = sorted(videos, key=lambda video: video.key) if keys is None else [by_key[key] for key in keys]
         self._max_rows = max_rows
 
     @property

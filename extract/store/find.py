@@ -113,7 +113,7 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
 
 def _in_tar(path: Path) -> Iterator[StoredVideo]:
     try:
-        entries = list(WEBDATASET.entries(path))
+        entries = sorted(WEBDATASET.entries(path), key=lambda entry: entry.mark.key)
     except StoredDataError:  # damaged, or another program's: reading says so
         yield StoredVideo(path.name.removesuffix(TAR_SUFFIX), path, str(path), None, lambda verify: _cannot_be_read(path))
         return

@@ -8,13 +8,14 @@ from clipreel.errors import StoredDataError
 from torch.utils.data import DataLoader
 
 
-@pytest.fixture(scope="module", params=["save_numpy", "save_pickle", "save_hdf5", "packed"])
+@pytest.fixture(scope="module", params=["save_numpy", "save_pickle", "save_hdf5", "packed", "save_webdataset", "many"])
 def stored(request, tmp_path_factory, tiny, sample_videos):
     folder = tmp_path_factory.mktemp(request.param)
     listed = folder / "videos.csv"
     listed.write_text("path,label\n" + "".join(f"{path},{number}\n" for number, path in enumerate(sample_videos)))
     report = extract_features(file_with_video_paths=listed, encoder=tiny, extraction_fps=1, output_path=folder,
-                              on_extraction="save_hdf5" if request.param == "packed" else request.param)
+                              on_extraction="save_hdf5" if request.param in ("packed", "many") else request.param,
+                              videos_per_file=2 if request.param == "many" else None)
     assert not report.failed
     if request.param != "packed":
         return folder / "clip" / "tiny"
