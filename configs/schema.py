@@ -91,7 +91,8 @@ class ExtractConfig:
     videos_per_file: int | None = key(
         None, "save_hdf5, save_webdataset: so many videos in a file, which is written when they are done (or have 256 MiB of "
               "features); null: a file a video, for save_webdataset 1000")
-    output_path: str = key("./output", "a folder, or a URL such as s3://bucket/prefix: features go to output_path/feature_type/model_name")
+    output_path: str = key(
+        "./output", "a folder, or a URL such as s3://bucket/prefix: features go to output_path/feature_type/model_name")
     dtype: Literal["float32", "float16"] = key("float32", "of the stored features")
     normalize: bool = key(False, "divide each feature by its L2 norm")
     show_pred: bool = key(False, "print each frame's probabilities over pred_texts")

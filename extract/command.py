@@ -17,8 +17,8 @@ def run(configs: Sequence[ExtractConfig]) -> int:
     if len(configs) > 1 and config.on_extraction == "print":
         raise ConfigError("encoders: several models' features in one stream of prints cannot be told apart: give "
                           "on_extraction=save_numpy, save_pickle, save_hdf5 or save_webdataset")
-    if config.tmp_path is not None or config.keep_tmp_files:
-        log.info("note: tmp_path and keep_tmp_files are not needed here: nothing temporary is written")
+    if config.keep_tmp_files:
+        log.info("note: keep_tmp_files is not needed here: nothing temporary is kept")
     if config.dry_run:
         from .estimate import run as estimate
 

@@ -24,10 +24,11 @@ _NUMBERS = itertools.count()
 
 
 class Leases:
-    """The leases of one run in one folder. Threads share it; `close` gives all of them back."""
+    """The leases of one run in one folder. Threads share it; `close` gives all of them back. `run`: workers of one run, of whom
+    one is given a video, take over from each other."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder / FOLDER
+    def __init__(self, folder: Path, run: str | None = None):
+        self._folder, self._run = folder / FOLDER, run
         self._held: set[str] = set()
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._keeper: threading.Thread | None = None
@@ -40,6 +41,8 @@ class Leases:
         self._folder.mkdir(exist_ok=True)
         path = self._folder / name
         while not self._make(path):
+            if self._take_over(path):
+                break
             if not self._is_left(path):
                 return False
             # Of several that find it left, one moves it away.
@@ -90,7 +93,7 @@ class Leases:
     def _make(self, path: Path) -> bool:
         """The file with its content appears at once: linked, not opened and then written."""
         own = self._own_file()
-        own.write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        own.write_text(self._content())
         try:
             os.link(own, path)
         except FileExistsError:
@@ -98,6 +101,22 @@ class Leases:
         finally:
             own.unlink(missing_ok=True)
         return True
+
+    def _take_over(self, path: Path) -> bool:
+        """From a worker of this run, which is dead then."""
+        try:
+            if self._run is None or json.loads(path.read_text()).get("run") != self._run:
+                return False
+        except (FileNotFoundError, ValueError, AttributeError):
+            return False
+        own = self._own_file()
+        own.write_text(self._content())
+        os.replace(own, path)
+        return True
+
+    def _content(self) -> str:
+        said = {"host": socket.gethostname(), "process": os.getpid()}
+        return json.dumps(said if self._run is None else said | {"run": self._run})
 
     def _is_left(self, path: Path) -> bool:
         probe = self._own_file()

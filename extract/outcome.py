@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,18 +15,25 @@ from ..configs.schema import ExtractConfig
 from ..errors import ClipreelError, DecoderDiedError, ElsewhereError, OutputError, QuarantinedError, UnreadableVideoError
 from ..models.base import EncoderIdentity
 from .features import Features, Provenance, Settings, Source
+from .fetching import identified_at_url
 from .isolated_decode import DEATHS
 from .job import Attempt, Job
 from .keys import assign_keys, key_candidates
 from .leases import Leases
+from .object_leases import ObjectLeases
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
+from .remote import without_secrets
 from .report import Failure
 from .shard_writer import ShardWriter, Waiting
 from .store.base import Mark
+from .store.object_store import ObjectStore
 from .store.sharded import ShardedStore
 from .store.store import FeatureStore, refuse_other_settings
 from .videos import VideoItem, content_id, size_bytes
+
+Found = TypeVar("Found")
+_LOOKS_AT_ONCE = 32  # requests that are waited for side by side
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Outcome:
     select: str | None = None  # the fingerprint of what chooses frames before the encoder
     decoder_deaths: Mapping[str, int] = field(default_factory=dict)  # content id -> how often, in earlier runs
     predictor: Predictor | None = None
+    run: str | None = None  # that several workers share: they take over each other's leases
     completed: dict[str, int] = field(default_factory=dict)  # key -> number of its job
     skipped: dict[str, None] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
@@ -50,12 +59,13 @@ class Outcome:
     video_seconds: float = 0.0
     finished: int = 0  # of the planned jobs that were not skipped
     _printer: InOrder = field(default_factory=InOrder)
-    _leases: Leases | None = None
+    _leases: Leases | ObjectLeases | None = None
     _writer: ShardWriter | None = None  # of files of many videos
 
     def __post_init__(self):
         if self.store is not None:
-            self._leases = Leases(self.store.folder)
+            self._leases = (ObjectLeases(self.store.place, self.run) if isinstance(self.store, ObjectStore)
+                            else Leases(self.store.folder, self.run))
         if isinstance(self.store, ShardedStore):
             self._writer = ShardWriter(self.store)
 
@@ -64,21 +74,23 @@ class Outcome:
         marks: dict[str, Mark | None] = {}
 
         def stored_owner(key: str) -> str | None:
-            marks[key] = mark = self.store.occupant(key) if self.store is not None else None
+            if key not in marks:
+                marks[key] = self.store.occupant(key) if self.store is not None else None
+            mark = marks[key]
             return mark.provenance.source.content_id if mark is not None else None
 
         jobs = []
-        for job in assign_keys(self._identified(items), stored_owner):
+        for job in assign_keys(self._identified(items, marks), stored_owner):
             mark = marks.get(job.key)
             if mark is not None and self.store is not None and not self.config.overwrite:
-                refuse_other_settings(job.key, mark, self._settings(job.item), self.store.folder)
+                refuse_other_settings(job.key, mark, self._settings(job.item), self.store.place)
                 partial = mark.provenance.source.damage is not None and not self.config.allow_truncated
-                if not partial and self.store.mark(job.key) is not None:  # and not only in the other format of files
+                if not partial and self.store.holds(job.key, mark):  # and not only in the other format of files
                     self.skipped[job.key] = None
             deaths = 0 if self.config.retry_failed else self.decoder_deaths.get(job.content_id, 0)
             if deaths >= DEATHS and job.key not in self.skipped:
                 self._fail(job.number, job.item, job.key, QuarantinedError(
-                    f"{job.item.path}: in quarantine since an earlier run: it killed the process that decodes it twice; "
+                    f"{job.item}: in quarantine since an earlier run: it killed the process that decodes it twice; "
                     "retry_failed=true tries it again", deaths), job.content_id)
                 continue
             jobs.append(replace(job, decoder_deaths=deaths))
@@ -94,12 +106,12 @@ class Outcome:
             return
         try:
             if not self._leases.take(_lease(job)):
-                raise ElsewhereError(f"{job.item.path}: another run is at it")
+                raise ElsewhereError(f"{job.item}: another run is at it")
         except OSError as error:
-            raise OutputError(f"{job.item.path}: no lease of it can be written to {self.store.folder} "
+            raise OutputError(f"{job.item}: no lease of it can be written to {self.store.place} "
                               f"({error.strerror or error})") from error
         if not self.config.overwrite and self._is_done(job, self.store.mark(job.key)):
-            raise ElsewhereError(f"{job.item.path}: another run has done it")
+            raise ElsewhereError(f"{job.item}: another run has done it")
 
     def close(self) -> None:
         """Write what waits for its file; give back what was begun and not ended."""
@@ -117,14 +129,15 @@ class Outcome:
             if self.store is None:
                 text = self._predict(attempt.job.number, key, features)
             else:
-                with self.store.locked():  # another run on this folder may have taken the key since it was planned
+                # another run here may have taken the key since it was planned
+                with self.store.locked(attempt.job.item.name):
                     key = self._free_key(attempt.job)
                     text = self._predict(attempt.job.number, key, features)
                     self.store.write(key, features)
                 self._give_back(attempt.job)
         except OSError as error:
-            folder = self.store.folder if self.store is not None else ""
-            raise OutputError(f"{attempt.job.item.path}: its features cannot be written to {folder} "
+            folder = self.store.place if self.store is not None else ""
+            raise OutputError(f"{attempt.job.item}: its features cannot be written to {folder} "
                               f"({error.strerror or error})") from error
         if self.store is None and self.quiet:
             self.held[key] = features
@@ -175,7 +188,7 @@ class Outcome:
         made them meanwhile, with other settings."""
         if self.store is None or mark is None or self.config.overwrite or mark.provenance.source.content_id != job.content_id:
             return False
-        refuse_other_settings(job.key, mark, self._settings(job.item), self.store.folder)
+        refuse_other_settings(job.key, mark, self._settings(job.item), self.store.place)
         return mark.provenance.source.damage is None or self.config.allow_truncated
 
     def show_stored(self, job: Job) -> None:
@@ -201,21 +214,31 @@ class Outcome:
             mark = self.store.occupant(key)
             if mark is None or mark.provenance.source.content_id == job.content_id:
                 return key
-        raise OutputError(f"{job.item.path}: other videos own every key for it; rename it, or give another output_path")
+        raise OutputError(f"{job.item}: other videos own every key for it; rename it, or give another output_path")
 
-    def _identified(self, items: Sequence[VideoItem]) -> Iterator[tuple[int, VideoItem, str]]:
-        for number, item in enumerate(items):
+    def _identified(self, items: Sequence[VideoItem], marks: dict[str, Mark | None]) -> Iterator[tuple[int, VideoItem, str]]:
+        """(number, item, content id) of those that can be read; what is at URLs is asked for side by side, marks too."""
+        def look(item: VideoItem) -> tuple[VideoItem, str] | UnreadableVideoError:
             try:
-                identity = content_id(item)
+                item, identity = (item, content_id(item)) if item.url is None else identified_at_url(item)
             except UnreadableVideoError as error:
-                self._fail(number, item, item.name, error)
-                continue
-            yield number, item, identity
+                return error
+            if isinstance(self.store, ObjectStore):
+                for key in key_candidates(item.name, identity):
+                    if key not in marks:
+                        marks[key] = self.store.occupant(key)
+            return item, identity
+
+        for number, (item, found) in enumerate(_side_by_side(look, items, self.store)):
+            if isinstance(found, UnreadableVideoError):
+                self._fail(number, item, item.name, found)
+            else:
+                yield number, *found
 
     def _fail(self, number: int, item: VideoItem, key: str, error: Exception, content_id: str = "") -> None:
-        reason = str(error) if isinstance(error, ClipreelError) else f"{item.path}: {error or type(error).__name__}"
+        reason = str(error) if isinstance(error, ClipreelError) else f"{item}: {error or type(error).__name__}"
         self.failed_numbers.add(number)
-        self.failures.append(Failure(os.path.abspath(item.path), key, type(error).__name__, reason, item.start_seconds,
+        self.failures.append(Failure(item.place, key, type(error).__name__, reason, item.start_seconds,
                                      item.end_seconds, item.name, item.metadata, content_id,
                                      error.deaths if isinstance(error, DecoderDiedError) else 0))
         self._say(number, "")
@@ -225,7 +248,7 @@ class Outcome:
             return ""
         probabilities = self.predictor.probabilities(features)
         if self.store is not None and self._writer is None:  # a table a video would be as many files as there are videos
-            self.predictor.write_table(self.store.folder / f"{key}_pred.csv", features, probabilities)
+            self.store.write_beside(f"{key}_pred.csv", self.predictor.table(features, probabilities))
         elif self.quiet:
             self.probabilities[key] = probabilities
         return format_probabilities(number, self.predictor.texts, probabilities)
@@ -235,7 +258,7 @@ class Outcome:
             self._printer.put(number, text)
 
     def _settings(self, item: VideoItem) -> Settings:
-        config, pictures = self.config, item.path.is_dir()
+        config, pictures = self.config, item.url is None and item.path.is_dir()
         reader = config.reader if config.reader != "auto" else "images" if pictures else "pyav"
         return Settings(self.identity, config.sampling, config.extraction_fps, config.extraction_total, config.start,
                         config.end, config.fps if pictures else None, reader, config.dtype, config.normalize,
@@ -247,11 +270,24 @@ class Outcome:
             values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
         index, item = attempt.index, attempt.job.item
         damage = index.damage or attempt.lost
-        source = Source(os.path.abspath(item.path), size_bytes(item.path), attempt.job.content_id, index.width,
+        size = item.size_bytes if item.size_bytes is not None else size_bytes(item.path)
+        source = Source(without_secrets(item.place), size, attempt.job.content_id, index.width,
                         index.height, index.duration_seconds, item.start_seconds, item.end_seconds, damage)
         provenance = Provenance(source, self._settings(item), __version__, item.metadata)
         return Features(values.astype(self.config.dtype), units.timestamps_ms,
                         float(index.fps) if index.fps is not None else float("nan"), provenance, units.intervals_ms)
+
+
+def _side_by_side(look: Callable[[VideoItem], Found], items: Sequence[VideoItem],
+                  store: FeatureStore | None) -> Iterator[tuple[VideoItem, Found]]:
+    """(item, what the look gave) in order; where requests are waited for, many at a time, a few hundred ahead."""
+    if not isinstance(store, ObjectStore) and all(item.url is None for item in items):
+        yield from ((item, look(item)) for item in items)
+        return
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        for begin in range(0, len(items), 8 * _LOOKS_AT_ONCE):
+            some = items[begin:begin + 8 * _LOOKS_AT_ONCE]
+            yield from zip(some, pool.map(look, some), strict=True)
 
 
 def _lease(job: Job) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..configs.frames_schema import FramesConfig
 from ..errors import ClipreelError, ConfigError, InputError, OutputError, StoreConflictError, UnreadableVideoError
-from .failures import failures_file, write_failures
+from .failures import failures_name, write_failures
 from .job import Job
 from .keys import assign_keys
 from .picture_folder import PictureMark, PictureSettings, StoppedError, is_free, is_whole, mark_of, write_pictures
@@ -94,7 +94,7 @@ def write_folders(config: FramesConfig, *, quiet: bool = False) -> PicturesRepor
     done = replace(report, done=[job.key for job in jobs if job.number in marks], failed=failures,
                    pictures=sum(len(mark.timestamps_ms) for mark in marks.values()),
                    size_bytes=sum(mark.size_bytes for mark in marks.values()), wall_seconds=time.monotonic() - began)
-    write_failures(failures_file(root), done.failed)
+    write_failures(root / failures_name(), done.failed)
     return done
 
 

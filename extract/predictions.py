@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ..models.base import TextEncoder
 from .features import Features
-from .store.files import write_whole
 
 
 class Predictor:
@@ -28,14 +26,14 @@ class Predictor:
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
 
-    def write_table(self, path: Path, features: Features, probabilities: np.ndarray) -> None:
-        """A CSV: timestamps_ms, then a column a text. Raises OSError."""
+    def table(self, features: Features, probabilities: np.ndarray) -> bytes:
+        """A CSV: timestamps_ms, then a column a text."""
         text = io.StringIO(newline="")
         table = csv.writer(text)
         table.writerow(["timestamps_ms", *self.texts])
         table.writerows([time, *row] for time, row in zip(features.timestamps_ms.tolist(), probabilities.tolist(),
                                                           strict=True))
-        write_whole(path, lambda file: file.write(text.getvalue().encode()))
+        return text.getvalue().encode()
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -43,6 +45,25 @@ def without_secrets(url: str) -> str:
     if words.scheme not in ("http", "https"):
         return url
     return urlunsplit((words.scheme, words.netloc.rpartition("@")[2], words.path, "", ""))
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file at a URL, with the verbs of a Path that its readers use. Each raises OSError."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def is_file(self) -> bool:
+        return read_if_there(self.url) is not None
+
+    def read_text(self, encoding: str) -> str:
+        return read_bytes(self.url).decode(encoding)
+
+    def write_bytes(self, content: bytes) -> None:
+        write_bytes(self.url, content)
 
 
 def connect(url: str) -> tuple[Any, str]:
@@ -123,6 +144,25 @@ def write_bytes(url: str, content: bytes) -> None:
         fs.pipe_file(name, content)
 
 
+def send(files: Sequence[tuple[str, str]]) -> None:
+    """Local files to URLs of one place, side by side, each there whole or not at all. Raises OSError."""
+    if not files:
+        return
+    fs, _ = connect(files[0][1])
+    with os_errors(files[0][1].rpartition("/")[0]):
+        fs.put([path for path, _ in files], [connect(url)[1] for _, url in files])
+
+
+def names_below(url: str) -> list[str]:
+    """The URLs of all files below a folder; none where there is no such folder. Raises OSError."""
+    fs, path = connect(url)
+    try:
+        with os_errors(url):
+            return [fs.unstrip_protocol(name) for name in fs.find(path) if name.strip("/") != path.strip("/")]
+    except FileNotFoundError:
+        return []
+
+
 def find_videos_at(url: str, suffixes: set[str]) -> list[str]:
     """The URLs behind one: of a pattern with * its matches, below a folder the files of these suffixes, else itself. Https has
     neither. Raises OSError."""
@@ -137,3 +177,46 @@ def find_videos_at(url: str, suffixes: set[str]) -> list[str]:
         else:
             return [url]
     return [fs.unstrip_protocol(name) for name in found if PurePosixPath(name).suffix.lower() in suffixes]
+
+
+def create(url: str, content: bytes) -> bool:
+    """Make this file, if there is none; whether it was made. Raises OSError."""
+    fs, name = connect(url)
+    try:
+        with os_errors(url):
+            fs.pipe_file(name, content, mode="create")
+    except FileExistsError:
+        return False
+    return True
+
+
+def remove(url: str) -> None:
+    """Where it is there. Raises OSError."""
+    fs, name = connect(url)
+    with suppress(FileNotFoundError), os_errors(url):
+        fs.rm_file(name)
+
+
+def size(url: str) -> int:
+    """In bytes. Raises OSError."""
+    fs, name = connect(url)
+    with os_errors(url):
+        return int(fs.size(name))
+
+
+def read_if_there(url: str) -> bytes | None:
+    """Raises OSError."""
+    try:
+        return read_bytes(url)
+    except FileNotFoundError:
+        return None
+
+
+def modified(url: str) -> datetime | None:
+    """By the server's clock; None where nothing is there. Raises OSError."""
+    fs, name = connect(url)
+    try:
+        with os_errors(url):
+            return fs.modified(name)
+    except FileNotFoundError:
+        return None

@@ -28,8 +28,8 @@ from .pipeline import Pipeline, Tally, run_together
 from .predictions import Predictor
 from .progress import Progress
 from .registry import check_windows, make_extractor
-from .report import Failure, Report
 from .remote import RemoteFile, is_url, local_name
+from .report import Failure, Report
 from .sampling import SamplingRequest
 from .store.object_store import ObjectStore
 from .store.sharded import open_store
@@ -195,8 +195,8 @@ def _videos_named(config: ExtractConfig) -> list[VideoItem]:
 def options_of(config: ExtractConfig) -> PipelineOptions:
     request = SamplingRequest(config.extraction_fps, config.extraction_total, config.sampling, config.start, config.end)
     return PipelineOptions(request, config.batch_size, config.workers or os.cpu_count() or 1, config.reader, config.fps,
-                           config.allow_truncated, config.deterministic, config.tmp_path,
-                           isolate=config.isolate, decode_seconds_limit=config.decode_seconds_limit)
+                           config.allow_truncated, config.deterministic,
+                           tmp_path=config.tmp_path, isolate=config.isolate, decode_seconds_limit=config.decode_seconds_limit)
 
 
 def output_folder(config: ExtractConfig, identity: EncoderIdentity) -> Path:

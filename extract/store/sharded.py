@@ -33,7 +33,7 @@ class ShardedStore(FeatureStore):
     """The verbs of a FeatureStore. Threads share it; what other runs commit is seen when it is asked for."""
 
     def __init__(self, folder: Path, format_name: str, videos_per_file: int):
-        self.folder, self.videos_per_file = folder, videos_per_file
+        self.folder, self.place, self.videos_per_file = folder, str(folder), videos_per_file
         self._suffix, self._shards = SHARD_FORMATS[format_name]
         self._pattern = re.compile(r"videos-([0-9]{5,})" + re.escape(self._suffix))
         self._lock = threading.RLock()

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import StoreConflictError
 from ..features import Features, Settings
 from .base import FeatureFormat, Mark
-from .files import locked, remove_stale
+from .files import locked, remove_stale, write_whole
 from .hdf5 import HDF5, SUFFIX
 from .separate import META_SUFFIX, NUMPY, PICKLE
 
@@ -18,6 +18,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, format_name: str):
         self.folder, self.format = folder, FORMATS[format_name]
+        self.place = str(folder)  # for messages; where it is no folder (`object_store`), all there is
 
     def prepare(self) -> None:
         """Make the folder and clear what killed runs left. Raises OSError where the folder cannot be written."""
@@ -27,12 +28,16 @@ class FeatureStore:
         probe.touch()
         probe.unlink(missing_ok=True)  # another run may have been quicker
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Alone among the processes and threads that write to this folder."""
+    def locked(self, name: str = "") -> AbstractContextManager[None]:
+        """Alone among the processes and threads that write to this folder (or, at a URL, videos of this name)."""
         return locked(self.folder)
 
     def write(self, key: str, features: Features) -> None:
         self.format.write(self.folder, key, features)
+
+    def write_beside(self, name: str, content: bytes) -> None:
+        """A file that is no features, whole. Raises OSError."""
+        write_whole(self.folder / name, lambda file: file.write(content))
 
     def read(self, key: str, *, verify: bool = False) -> Features:
         return self.format.read(self.folder, key, verify=verify)
@@ -44,6 +49,10 @@ class FeatureStore:
 
     def mark(self, key: str) -> Mark | None:
         return self.format.mark(self.folder, key)
+
+    def holds(self, key: str, mark: Mark) -> bool:
+        """Whether what occupies the key is of this store's format."""
+        return self.mark(key) is not None
 
     def occupant(self, key: str) -> Mark | None:
         """Whose whole features writing this key would destroy: this format's, or those of the other format of separate
@@ -58,7 +67,7 @@ class FeatureStore:
         return [key for key in found if self.mark(key) is not None]
 
 
-def refuse_other_settings(key: str, mark: Mark, settings: Settings, folder: Path) -> None:
+def refuse_other_settings(key: str, mark: Mark, settings: Settings, folder: Path | str) -> None:
     """Raises StoreConflictError that names every setting in which the stored features and this run differ."""
     stored, wanted = mark.provenance.settings.flat(), settings.flat()
     differing = [f"{name}: {stored.get(name)} there, {wanted.get(name)} now"
