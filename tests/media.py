@@ -3,8 +3,9 @@
 Every frame shows its number as a row of black and white blocks (`read_code`) above moving texture. `ZOO` is the list.
 """
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import itemgetter
@@ -47,6 +48,16 @@ def read_code(rgb: np.ndarray) -> int:
     return int("".join(map(str, bits[1:10])), 2)
 
 
+@contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """SVT-AV1, when root calls it, makes the calling thread a real-time one: a long test run would starve the machine."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one video stream is drawn, encoded and muxed, and which other streams go with it."""
@@ -73,7 +84,7 @@ class Recipe:
 
     def write(self, path: Path) -> None:
         """Encode into a new file."""
-        with av.open(str(path), "w", container_options=MUXER | self.muxer) as container:
+        with _ordinary_priority(), av.open(str(path), "w", container_options=MUXER | self.muxer) as container:
             packets = list(self.packets(self.add_to(container))) if self.codec else []
             for index in self.hidden:
                 data = bytes(packets[index])

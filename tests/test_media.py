@@ -1,5 +1,6 @@
 """The clips of the zoo are what they claim, by a plain decode: the judge is judged first."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def names(*damage: str) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the clips of this module are made, each once."""
     return tmp_path_factory.mktemp("zoo")
+
+
+def test_making_clips_leaves_the_priority_of_this_thread_alone(tmp_path: Path) -> None:
+    """SVT-AV1 makes the thread that calls it a real-time one, where it may."""
+    make_clip("av1.mp4", tmp_path)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("name", names(""))
