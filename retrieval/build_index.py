@@ -27,7 +27,8 @@ from .video_vectors import FeaturesIdentity, LearnedVectors, MeanVectors, VideoV
 
 @dataclass(frozen=True)
 class IndexRun:
-    """What became of an index. `gone`: videos of it whose features are not stored any more (`prune` takes them out)."""
+    """What became of an index. `gone`: videos of it whose features are not stored any more (`prune` takes them out);
+    `unknown`: ids of delete= that it did not hold."""
 
     folder: Path
     change: Change
@@ -36,6 +37,7 @@ class IndexRun:
     failed: list[Failure] = field(default_factory=list)
     approximate: Approximate | None = None
     seconds: float = 0.0
+    unknown: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -46,11 +48,16 @@ def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
     """Raises UsageError before anything is written; a video whose features are damaged is a row of the run."""
     began, folder = time.perf_counter(), Path(config.output_path).expanduser()
     if config.features is None:
-        there = read_manifest(folder)
-        change = update_index(folder, there, NewVideos((), np.empty((0, there.dim), dtype=np.float32)), config.delete)
-        return _run(folder, change, began)
+        index = VectorIndex.open(folder)
+        held = index.rows_of(config.delete)
+        nothing = NewVideos((), np.empty((0, index.manifest.dim), dtype=np.float32))
+        change = update_index(folder, index.manifest, nothing, held)
+        return _run(folder, change, began, unknown=tuple(one for one in config.delete if one not in held))
     root = Path(config.features).expanduser()
     stored, encoder = stored_by_id("features", config.features, None)
+    if encoder.feature_type == "policy":
+        raise ConfigError(f"features={config.features}: feature_type=policy looks at pictures only, so that no text could find "
+                          "them: give features of a clip, open_clip or viclip")
     features = FeaturesIdentity.of(config.features, stored, encoder)
     checkpoint = None
     if config.checkpoint is not None:
@@ -80,12 +87,14 @@ def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
         change = Change(0, 0, 0, read_manifest(folder).alive)  # nothing to commit
     else:
         change = update_index(folder, empty, new, delete, overwrite=config.overwrite, checkpoint=_writer(checkpoint))
-    return _run(folder, change, began, unchanged=len(places) - len(todo), gone=0 if config.prune else len(gone), failed=failed)
+    return _run(folder, change, began, unchanged=len(places) - len(todo), gone=0 if config.prune else len(gone), failed=failed,
+                unknown=tuple(one for one in config.delete if one not in there))
 
 
 def _run(folder: Path, change: Change, began: float, *, unchanged: int = 0, gone: int = 0,
-         failed: list[Failure] | None = None) -> IndexRun:
-    return IndexRun(folder, change, unchanged, gone, failed or [], read_manifest(folder).approximate, time.perf_counter() - began)
+         failed: list[Failure] | None = None, unknown: tuple[str, ...] = ()) -> IndexRun:
+    return IndexRun(folder, change, unchanged, gone, failed or [], read_manifest(folder).approximate, time.perf_counter() - began,
+                    unknown)
 
 
 def _there(folder: Path, empty: Manifest, config: RetrievalIndexConfig) -> Mapping[str, IndexedVideo]:

@@ -27,6 +27,8 @@ def index(config: RetrievalIndexConfig) -> int:
     if done.gone:
         log.info("%d videos of the index are not stored below features= any more: they stay in it, prune=true takes them out",
                  done.gone)
+    if done.unknown:
+        log.warning("%d ids of delete= are none of the index's: %s", len(done.unknown), ", ".join(done.unknown[:3]))
     for failure in done.failed:
         log.warning("  failed: %s", failure.reason)
     return done.exit_code

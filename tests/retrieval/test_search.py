@@ -148,6 +148,14 @@ def test_checkpoints_that_do_not_go_with_it(features, tiny, tmp_path, training_w
         index_videos(features, tmp_path / "i")
 
 
+def test_features_that_no_text_could_find_are_refused(sample_videos, tmp_path, capsys):
+    extract_features(sample_videos[0], feature_type="policy", model_name="raw", device="cpu", extraction_total=2,
+                     on_extraction="save_numpy", output_path=tmp_path)
+    assert main(["retrieval", "index", f"features={tmp_path / 'policy' / 'raw'}", f"output_path={tmp_path / 'i'}"]) == 2
+    assert "no text could find them" in capsys.readouterr().err
+    assert not (tmp_path / "i").exists()
+
+
 # coming and going
 
 
@@ -176,7 +184,8 @@ def test_a_second_run_does_what_is_new(copied, tmp_path, tiny, sample_videos, ca
     assert main(["retrieval", "index", *words, "prune=true"]) == 0
     assert "3 videos: 0 added, 0 updated, 1 deleted, 3 unchanged" in capsys.readouterr().out
     assert main(["retrieval", "index", f"output_path={tmp_path}/i", f"delete=[{sample_videos[0].stem}, nobody]"]) == 0
-    assert "2 videos: 0 added, 0 updated, 1 deleted" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "2 videos: 0 added, 0 updated, 1 deleted" in out and "1 ids of delete= are none of the index's: nobody" in err
 
 
 def test_several_folders_of_features_in_one_index(features, training_world, tmp_path, tiny):
