@@ -38,7 +38,7 @@ def many(tmp_path_factory):
     return folder
 
 
-def keys(tiny, output, form="save_hdf5", number=5, **more):
+def keys(tiny, output, form="save_hdf5", number: int | None = 5, **more):
     return {"encoder": tiny, "extraction_fps": 2, "on_extraction": form, "videos_per_file": number, "output_path": output, **more}
 
 
