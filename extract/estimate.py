@@ -31,6 +31,8 @@ def run(config: ExtractConfig) -> int:
     def measure(item: VideoItem) -> tuple[int, float] | str:
         try:
             index = reader_for(item.path, options.reader, options.fps).index(item.path)
+            if index.damage and not options.allow_truncated:
+                return f"{item.path}: {index.damage} (allow_truncated=true keeps what decodes)"
             rows = len(extractor.units(sample(index, options.request_of(item))).rows)
             return rows if selection is None else min(rows, selection.options.top_k), index.duration_seconds
         except VideoError as error:

@@ -46,7 +46,7 @@ def test_second_run_skips_and_changes_nothing(sample_videos, tmp_path, monkeypat
     keys = {"model_name": "tiny", "extraction_fps": 1, "on_extraction": "save_numpy", "output_path": tmp_path}
     first = extract_features(sample_videos, **keys)
     before = snapshot(tmp_path)
-    monkeypatch.setattr("clipreel.extract.run.load_encoder", lambda **_: pytest.fail("nothing to do, yet a model loads"))
+    monkeypatch.setattr("clipreel.extract.model_run.load_encoder", lambda **_: pytest.fail("nothing to do, yet a model loads"))
     second = extract_features(sample_videos, batch_size=7, workers=1, **keys)  # how it runs does not count
     assert second.skipped == first.done
     assert not second.done
@@ -246,6 +246,18 @@ def test_dry_run_counts_and_makes_nothing(sample_videos, tmp_path, capsys):
     assert f"{len(sample_videos)} videos" in out
     assert f"{rows} frames" in out
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_names_what_would_fail(sample_videos, tmp_path, capsys):
+    video = next(video for video in sample_videos if video.suffix == ".webm")
+    (tmp_path / "cut.webm").write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
+    words = ["model_name=tiny", "extraction_fps=1", f"video_paths=[{video}, {tmp_path}/cut.webm]", "dry_run=true"]
+    assert cli.main(words) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("1 videos, ")
+    assert "cut.webm: ends early" in out
+    assert cli.main([*words, "allow_truncated=true"]) == 0
+    assert capsys.readouterr().out.startswith("2 videos, ")
 
 
 def test_encoder_given_with_encoder_keys_is_refused(tiny, sample_videos):
