@@ -52,7 +52,7 @@ export function formatAddress(mode, values) {
   const short = (value) => String(Math.round(value * 10_000) / 10_000);
   for (const [key, name] of [["v", "video"], ["a", "a"], ["b", "b"], ["result", "result"], ["model", "model"], ["stage", "stage"],
     ["difference", "difference"]]) if (values[name]) parts.set(key, values[name]);
-  if (values.time) parts.set("t", short(values.time));
+  if (values.time) parts.set("t", String(Math.round(values.time * 1e6) / 1e6)); // a frame's own time, or the frame before is shown
   for (const query of values.queries ?? []) {
     const kind = query.negative ? (query.kind === "text" ? "not" : `not${query.kind}`) : query.kind;
     parts.set(`${kind}${query.slot}`, written(query));

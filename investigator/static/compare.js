@@ -202,7 +202,7 @@ export class Compare {
     this.ribbons = new StageRibbons(this.ribbonBox, { stage: (id) => this.#chooseStage(id) });
     this.differences = new DifferenceList(this.differenceBox, { chosen: (one) => this.#chooseDifference(one), frame: (...what) => this.#chooseFrame(...what), useShown: (...what) => this.#useShown(...what),
       rerun: (one) => this.#change("rerun", { difference: one.id }, "Judged again."), filter: (filter) => this.state.set({ filter }) });
-    this.curves = new PairCurves(plot, this.queries, { seek: (time) => { this.pair.span = null; this.pair.seek(time); }, changed: () => this.draw() });
+    this.curves = new PairCurves(plot, this.queries, this.app.live, { seek: (time) => { this.pair.span = null; this.pair.seek(time); }, changed: () => this.draw() });
     plot.append(chips);
     this.chips = new QueryChips(chips, this.queries, this.state, this.app.info.limits, { label: "Text to compare", placeholder: "A text for both videos", button: "Add" });
   }

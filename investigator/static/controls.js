@@ -23,11 +23,10 @@ export class Controls {
     this.bar = element("input", { type: "range", class: "seek", min: 0, max: 1, step: "any", value: 0, "aria-label": "Position in the video",
       on: { input: () => player.seek(Number(this.bar.value)) } });
     container.replaceChildren(
-      this.bar,
+      element("div", { class: "row" }, this.bar, element("p", { class: "now" }, this.time, " ", this.frame)),
       element("div", { class: "row" }, this.start, this.stop, reset,
         small("back", "One frame back (,)", () => player.step(-1)), small("forward", "One frame on (.)", () => player.step(1)),
-        this.rate, this.mute, this.volume,
-        element("p", { class: "now" }, this.time, " ", this.frame)));
+        this.rate, this.mute, this.volume));
     player.addEventListener("state", () => this.show());
     player.addEventListener("frame", () => this.tick());
     player.addEventListener("seeking", (event) => this.tick(event.detail.time));
@@ -56,7 +55,8 @@ export class Controls {
     const { frameTimes, duration } = this.player;
     this.time.textContent = `${clock(time, 3)} / ${clock(duration, 1)}`;
     const number = this.player.wanted === null ? this.player.frameNumber : this.player.frameAt(this.player.wanted);
-    this.frame.textContent = number === null ? "" : `frame ${number} of ${frameTimes.length}`;
+    const wide = "\u2007".repeat(number === null ? 0 : String(frameTimes.length).length - String(number).length); // nothing moves while it counts
+    this.frame.textContent = number === null ? "" : `${wide}frame ${number} of ${frameTimes.length}`;
     if (document.activeElement !== this.bar || this.player.wanted === null) this.bar.value = time;
     this.bar.setAttribute("aria-valuetext", clock(time, 1));
   }

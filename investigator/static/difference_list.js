@@ -1,6 +1,7 @@
 // The differences of a result: for each the frames that were looked at, the verdict, how sure, and a way to correct a frame.
 import { element } from "./element.js";
 import { action } from "./notice.js";
+import { save } from "./server.js";
 import { clock } from "./time.js";
 
 const VERDICTS = { a: ["applies more to A", "a"], b: ["applies more to B", "b"], none: ["no clear difference", ""], undecided: ["could not judge: the two answers disagree", "warn"], invalid: ["could not judge", "warn"] };
@@ -22,7 +23,7 @@ export class DifferenceList {
     const active = document.activeElement?.dataset?.key;
     this.container.replaceChildren(
       element("div", { class: "card-head" }, element("h2", {}, "Differences"), element("span", { class: "count" }, summary),
-        element("div", { class: "tools" }, select, action({ label: "JSON", act: () => save(result, "json") }), action({ label: "CSV", act: () => save(result, "csv") }))),
+        element("div", { class: "tools" }, select, action({ label: "JSON", act: () => saveAll(result, "json") }), action({ label: "CSV", act: () => saveAll(result, "csv") }))),
       element("p", { class: "hint judge" }, `Judged by ${result.judge || "an unnamed judge"}.${result.can_rerun ? "" : ` ${result.why_not ?? "A verdict cannot be made anew here."}`}`),
       kept.length ? element("ul", { class: "difference-list" }, kept.map((one) => this.#row(result, one, chosen))) : element("p", { class: "notice plain" }, "No difference has this verdict."));
     if (active) this.container.querySelector(`[data-key="${CSS.escape(active)}"]`)?.focus();
@@ -63,7 +64,7 @@ export class DifferenceList {
   }
 }
 
-function save(result, format) {
+function saveAll(result, format) {
   const cell = (value) => { // a spreadsheet must not take a text for a formula
     const text = String(value ?? "");
     return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
@@ -72,7 +73,6 @@ function save(result, format) {
   const text = format === "json" ? JSON.stringify(result, null, 1)
     : [keys.join(","), ...result.differences.map((one) => keys.map((key) => cell(Array.isArray(one[key]) ? one[key].join(" ") : one[key])).join(","))].join("\r\n");
   const address = URL.createObjectURL(new Blob([text], { type: format === "json" ? "application/json" : "text/csv" }));
-  const link = element("a", { href: address, download: `differences.${format}` });
-  link.click();
+  save(address, `differences.${format}`);
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

@@ -27,7 +27,7 @@ export class Lines {
 
   /**
    * Draws the newest of what was asked for; what came while one was being drawn is skipped.
-   * `picture`: {axis, low, high, height, curves: [{slot, times, values, faint, thin}], decimals}
+   * `picture`: {axis, low, high, height, curves: [{slot, text, times, values, faint, thin}], decimals}
    */
   async draw(picture) {
     this.waiting = picture;
@@ -38,11 +38,22 @@ export class Lines {
       while (this.waiting) {
         const next = this.waiting;
         this.waiting = null;
+        this.drawn = next;
         await library.react(this.container, this.#traces(next), this.#layout(next), { staticPlot: true, displayModeBar: false, responsive: false });
       }
     } finally {
       this.busy = false;
     }
+  }
+
+  /** What was drawn last as a PNG (a data: address), with the texts beside it. */
+  async image() {
+    const library = await plotly();
+    const { drawn } = this;
+    const data = this.#traces(drawn).map((trace, place) => ({ ...trace, name: drawn.curves[place].text, showlegend: true }));
+    const ground = getComputedStyle(document.documentElement).getPropertyValue("--card").trim();
+    const layout = { ...this.#layout(drawn), height: 420, showlegend: true, legend: { orientation: "h" }, paper_bgcolor: ground, margin: { ...MARGIN, b: 70, pad: 0 } };
+    return library.toImage({ data, layout }, { format: "png", width: layout.width, height: layout.height, scale: 2 });
   }
 
   #traces({ axis, curves }) {

@@ -65,7 +65,7 @@ export class Player extends EventTarget {
     if (!this.video.seeking && this.video.readyState > 0) this.#go();
   }
 
-  /** Shows frame `number`. Into its middle: a frame's exact time may land on its neighbour. */
+  /** Shows frame `number`. */
   seekFrame(number) {
     const times = this.frameTimes;
     if (!times?.length) return;
@@ -101,7 +101,7 @@ export class Player extends EventTarget {
   #go() {
     this.going = this.wanted;
     const frame = this.frameAt(this.wanted);
-    let target = this.wanted;
+    let target = this.wanted + 0.0005; // browsers round times: a frame's exact time may show its neighbour
     if (frame !== null) {
       const next = this.frameTimes[frame + 1] ?? Math.max(this.duration, this.frameTimes[frame]);
       target = this.frameTimes[frame] + (next - this.frameTimes[frame]) / 2;

@@ -50,6 +50,6 @@ export class Queue {
         element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${sentence(job.error ?? "failed")} ${sentence(job.do ?? "")}` : jobWords(job)),
         job.state === "running" ? jobBar(job) : element("span"),
         element("span", { class: "queue-actions" }, jobActions(job, (answer) => this.take(answer)))))),
-      all.length > shown.length && element("p", { class: "hint queue-more" }, `and ${all.length - shown.length} more`));
+      ...(all.length > shown.length ? [element("p", { class: "hint queue-more" }, `and ${all.length - shown.length} more`)] : []));
   }
 }

@@ -6,7 +6,7 @@ import { percent, wordFor, written } from "./scales.js";
 import { clock, span } from "./time.js";
 
 const ORDERS = { best: ["Best moment", (a, b) => b.best.odds - a.best.odds], matching: ["Matching time", (a, b) => b.matching_ms - a.matching_ms],
-  name: ["Name", (a, b) => a.video.name.localeCompare(b.video.name)] };
+  name: ["Name", (a, b) => a.video.name.localeCompare(b.video.name)], newest: ["Newest first", (a, b) => b.video.modified_ms - a.video.modified_ms] };
 
 export class SearchResults {
   /** `on`: {open(video, seconds), analyse()} */

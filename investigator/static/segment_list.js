@@ -10,7 +10,7 @@ const SETTINGS = [["drop", "Ends below threshold by", 0, 0.01], ["shortest", "Sh
   ["padding", "Room before and after, seconds", 0, 0.1]];
 
 export class SegmentList {
-  /** `on`: {seek(time), once(segment), change(values of the state)} */
+  /** `on`: {seek(time), once(segment), change(values of the state), plot(): the plot as a file, link(): copies one to this moment} */
   constructor({ head, body, session, on }) {
     Object.assign(this, { head, body, session, on, state: session.state });
     this.segments = [];
@@ -36,7 +36,9 @@ export class SegmentList {
       FORMATS.map(([format, label]) => item(label, () => this.session.exportFile(format, "segments", this.only.value))),
       item("Clips, cut exactly", () => this.session.cutClips("exact", this.only.value)),
       item("Clips, copied from key frames", () => this.session.cutClips("copy", this.only.value)),
-      item("All scores as CSV", () => this.session.exportFile("csv", "scores", "all"))));
+      item("All scores as CSV", () => this.session.exportFile("csv", "scores", "all")),
+      item("All scores as JSON", () => this.session.exportFile("json", "scores", "all")),
+      item("The plot as PNG", () => this.on.plot()), item("Copy a link to this moment", () => this.on.link())));
     return menu;
   }
 
@@ -58,6 +60,9 @@ export class SegmentList {
       return;
     }
     delete this.body.dataset.key;
+    const shown = [found, this.session.sprites?.sheet, query];
+    if (this.body.firstElementChild?.matches(".segment-list") && shown.every((one, place) => one === this.shown[place])) return;
+    this.shown = shown;
     const active = document.activeElement?.dataset?.key;
     const scroll = this.body.scrollTop;
     this.body.replaceChildren(element("ol", { class: "segment-list", "aria-label": `Segments for ${query}` }, this.segments.map((one, place) => this.#row(one, place))));
@@ -92,7 +97,7 @@ export class SegmentList {
     return element("li", { class: "segment", "data-mark": one.state },
       element("button", { type: "button", class: "go", "data-key": `${place} go`, title: "Go there; with Shift: play it once",
         on: { click: (event) => (event.shiftKey ? this.on.once(one) : this.on.seek(one.peakTime)) } },
-      this.session.sprites?.picture(one.peakTime, 64),
+      this.session.sprites?.picture(one.peakTime, 64, one),
       element("span", {}, element("span", { class: "when" }, `${clock(one.start, 1)} – ${clock(one.end, 1)}`), element("br"),
         element("span", { class: "peak" }, `${span(one.end - one.start)} · peak ${written(one.peak, this.session.scale)} at ${clock(one.peakTime, 1)}`))),
       element("div", { class: "marks" }, mark("keep", "Keep"), mark("reject", "Reject")));

@@ -45,11 +45,16 @@ export async function download(path, body, name) {
   const answer = await send(path, body);
   const given = /filename="?([^";]+)/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1];
   const address = URL.createObjectURL(await answer.blob());
-  const link = Object.assign(document.createElement("a"), { href: address, download: given ?? name });
+  save(address, given ?? name);
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/** Gives the person what is at `address` as a file. */
+export function save(address, name) {
+  const link = Object.assign(document.createElement("a"), { href: address, download: name });
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 /** The times of all frames in seconds, or null where the file does not tell. */

@@ -1,7 +1,7 @@
 // Small pictures of a video, cut out of the sheets that the server made during its one decoding.
 import { element } from "./element.js";
 import { get } from "./server.js";
-import { clock, placeAt } from "./time.js";
+import { placeAt } from "./time.js";
 
 export class Sprites {
   constructor(video) {
@@ -26,12 +26,24 @@ export class Sprites {
     }
   }
 
+  #nearest(seconds) {
+    const before = placeAt(this.times, seconds);
+    return this.times[before + 1] - seconds < seconds - this.times[before] ? before + 1 : before;
+  }
+
   get ready() { return Boolean(this.sheet?.sheets.length && this.times.length); }
 
-  /** The picture at or before `seconds`, `width` pixels wide; null while there is none. */
-  picture(seconds, width, { alt = null } = {}) {
+  /**
+   * The picture nearest to `seconds`, `width` pixels wide; null while there is none. `within` {start, end}: only one of this span,
+   * and where the sheets hold none of it, the very frame.
+   */
+  picture(seconds, width, within = null) {
     if (!this.ready) return null;
-    const place = placeAt(this.times, seconds);
+    const place = this.#nearest(seconds);
+    if (within && !(this.times[place] >= within.start && this.times[place] < within.end)) {
+      return element("img", { class: "thumb", src: `api/videos/${this.video}/frame?time_ms=${seconds * 1000}&width=160`, alt: "", loading: "lazy",
+        width, height: Math.round((this.sheet.height * width) / this.sheet.width) });
+    }
     const { columns, rows, sheets } = this.sheet;
     const each = columns * rows;
     const address = sheets[Math.floor(place / each)];
@@ -40,9 +52,7 @@ export class Sprites {
     const cell = place % each;
     const height = Math.round(this.sheet.height * scale);
     return element("span", {
-      class: "thumb", role: alt === null ? null : "img", "aria-label": alt, "aria-hidden": alt === null ? "true" : null,
-      title: alt === null ? null : `frame at ${clock(this.times[place])}`,
-      style: {
+      class: "thumb", "aria-hidden": "true", style: {
         width: `${width}px`, height: `${height}px`, "background-image": `url("${address}")`,
         "background-size": `${this.sheet.width * columns * scale}px auto`,
         "background-position": `${-(cell % columns) * this.sheet.width * scale}px ${-Math.floor(cell / columns) * this.sheet.height * scale}px`,

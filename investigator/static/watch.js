@@ -1,4 +1,5 @@
 // Watch on screen: one video, its texts, their curves. It joins the pieces; each of them knows nothing of the others.
+import { formatAddress } from "./address.js";
 import * as conditions from "./conditions.js";
 import { Controls } from "./controls.js";
 import { CurveTools } from "./curve_tools.js";
@@ -12,6 +13,7 @@ import { wordsOf } from "./queries.js";
 import { QueryList } from "./query_list.js";
 import { rangeOf, SCALES, written } from "./scales.js";
 import { SegmentList } from "./segment_list.js";
+import { save } from "./server.js";
 import { DEFAULTS, Session, startTexts, taken } from "./session.js";
 import { watchKeys } from "./watch_keys.js";
 import { WatchNotices } from "./watch_notices.js";
@@ -123,6 +125,24 @@ export class Watch {
     return this.queries.add({ kind: "frame", video: this.session.id, time, negative, label: `frame at ${time.toFixed(2)} s` });
   }
 
+  async savePlot() {
+    try {
+      save(await this.curves.lines.image(), `${this.state.video.name}.png`);
+    } catch (error) {
+      this.notices.complain({ message: `The plot could not be made into a picture: ${error.message}` });
+    }
+  }
+
+  async copyLink() {
+    const link = new URL(formatAddress("watch", this.values()), location.href).href;
+    try {
+      await navigator.clipboard.writeText(link);
+      announce("The link is copied.");
+    } catch { // browsers give the clipboard to pages of this machine and of https alone
+      this.notices.complain({ message: "The browser does not let the page copy. The link is:", command: link });
+    }
+  }
+
   #applyPlayback() {
     const { video } = this.player;
     [video.playbackRate, video.defaultPlaybackRate, video.muted, video.volume] = [this.state.rate, this.state.rate, this.state.muted, this.state.volume];
@@ -142,7 +162,7 @@ export class Watch {
     this.overview = new Overview(byId("overview"));
     this.tools = new CurveTools(byId("curves-head"), byId("scale-meaning"), session, (factor) => (factor ? this.curves.zoom(factor) : state.set({ window: null })));
     this.segmentList = new SegmentList({ head: byId("segments-head"), body: byId("segments-body"), session, on: {
-      seek, once: (segment) => this.playOnce(segment), change: (values) => state.set(values) } });
+      seek, once: (segment) => this.playOnce(segment), change: (values) => state.set(values), plot: () => this.savePlot(), link: () => this.copyLink() } });
     this.filmstrip = new Filmstrip({ body: byId("filmstrip-body"), count: byId("filmstrip-count"), on: {
       seek, add: (text) => this.queries.add({ kind: "text", text }), anyway: () => state.set({ anyway: true }) } });
   }

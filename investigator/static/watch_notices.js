@@ -60,7 +60,7 @@ export class WatchNotices {
       video.state === "changed" && conditions.changed({ analyse: () => session.analyse({ again: true }) }),
       video.state === "unreadable" && conditions.unreadable(video, ways),
       failed?.state === "failed" && conditions.analysisFailed(failed, { rows: session.reading.rows, again: () => session.analyse() }),
-      this.trouble && { kind: "bad", title: this.trouble.message, words: this.trouble.advice, actions: [{ label: "Close", act: () => this.complain(null) }] },
+      this.trouble && { kind: "bad", title: this.trouble.message, words: this.trouble.advice, command: this.trouble.command, actions: [{ label: "Close", act: () => this.complain(null) }] },
       clips?.state === "done" && clips.result?.clips && clips.id !== this.closedClips && conditions.clipsReady(clips, { close: () => { this.closedClips = clips.id; this.watch.draw(); } }),
     ].filter(Boolean);
     fillNotices(byId("watch-notice"), parts);
@@ -70,7 +70,7 @@ export class WatchNotices {
   }
 
   complain(error) {
-    this.trouble = error && { message: error.message, advice: error.advice ?? "" };
+    this.trouble = error && { message: error.message, advice: error.advice ?? "", command: error.command ?? null };
     this.watch.draw();
   }
 

@@ -3,9 +3,11 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from clipreel.tests.investigator.browser import look
 from clipreel.tests.investigator.coded_videos import RED, write_coded
+from PIL import Image
 
 
 def test_watch_is_accessible_and_fits_light_and_dark_wide_and_narrow(visit, axe, pictures):
@@ -23,14 +25,40 @@ def test_segments_are_kept_rejected_and_exported(visit, site):
     row.get_by_role("button", name=re.compile("^Keep")).click()
     tab.until("document.querySelector('#segments-body .segment').dataset.mark === 'keep'")
     tab.until("document.querySelector('#segments-count').textContent.includes('100 % of the judged kept')")
-    for label, start in (("CSV table", None), ("WebVTT cues", "WEBVTT"), ("JSON", "{")):
+    for label, name, start in (("CSV table", "segments.csv", b"video,"), ("WebVTT cues", "segments.vtt", b"WEBVTT"),
+                               ("JSON", "segments.json", b"{"), ("EDL (CMX 3600)", "segments.edl", b"TITLE"),
+                               ("All scores as JSON", "scores.json", b"{")):
         tab.page.locator("summary", has_text="Export").click()
         with tab.page.expect_download() as waiting:
             tab.page.get_by_role("button", name=label, exact=True).click()
-        text = waiting.value.path().read_text()
-        assert "a red circle" in text and (start is None or text.startswith(start))
+        data = waiting.value.path().read_bytes()
+        assert b"a red circle" in data and data.startswith(start)
+        assert waiting.value.suggested_filename == f"coded_{name}"
+    tab.page.locator("summary", has_text="Export").click()
+    with tab.page.expect_download() as waiting:
+        tab.page.get_by_role("button", name="The plot as PNG").click()
+    plot = np.asarray(Image.open(waiting.value.path()).convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(plot, axis=0)) > 50  # two curves, axes and words on a ground
+    tab.page.locator("summary", has_text="Export").click()
+    tab.page.get_by_role("button", name="Clips, copied from key frames").click()
+    tab.page.get_by_role("link", name=re.compile(r"coded_.*\.webm")).wait_for()
     tab.page.reload()
     tab.until("document.querySelector('#segments-body .segment')?.dataset.mark === 'keep'")
+
+
+def test_a_link_to_this_moment(visit, site):
+    tab = visit(f"#/watch?v={site.ids['ntsc.webm']}&t=2.5&text0=a+blue+square",
+                permissions=["clipboard-read", "clipboard-write"]).ready(1)
+    code = tab.settled_code()
+    tab.page.locator("summary", has_text="Export").click()
+    tab.page.get_by_role("button", name="Copy a link to this moment").click()
+    tab.until("document.querySelector('#announcer').textContent === 'The link is copied.'")
+    link = tab.page.evaluate("navigator.clipboard.readText()")
+    assert "t=2.5" in link or "t=2.4" in link
+    for _ in range(2):  # frames whose times are no round numbers stay where they are
+        other = visit(link.removeprefix(site.server.url)).ready(1)
+        assert other.settled_code() == code
+        link = other.page.evaluate("location.href")
 
 
 def test_the_threshold_moves_by_key_and_cuts_the_segments_anew(visit, site):
@@ -118,6 +146,27 @@ def test_library_searches_all_and_leads_to_the_moment(visit, site, axe, pictures
     assert "text0=a+blue+square" in tab.page.evaluate("location.hash")
     tab.page.go_back()
     tab.until("!document.querySelector('#library').hidden && document.querySelectorAll('.result').length > 0")
+
+
+def test_the_queue_lists_what_failed_until_it_is_done(visit, start, videos, tmp_path, axe, pictures):
+    blocked = tmp_path / "output" / "clip"
+    blocked.parent.mkdir()
+    blocked.write_text("a file where a folder should be")
+    _, server = start(roots=(str(videos),), output_path=str(tmp_path / "output"))
+    tab = visit("#/library", address=server.url)
+    tab.page.get_by_role("button", name="Analyse all 3").click()
+    tab.until("document.querySelector('.queue').innerText.includes('3 failed')")
+    look(tab, pictures, "queue_failed", axe)
+    blocked.unlink()
+    for left in (2, 1):
+        tab.page.get_by_role("button", name="Try again").first.click()
+        tab.until("document.querySelector('.queue .count').textContent === `${x} failed`", left)
+    tab.page.get_by_role("button", name="Try again").click()
+    tab.until("document.querySelector('.queue').hidden")
+    tab.until("document.querySelector('.library-all .count').textContent === '3 · 3 analysed'")
+    tab.page.reload()
+    tab.until("document.querySelectorAll('.virtual-row .tag.good').length === 3")
+    tab.until("document.querySelector('.queue').hidden")
 
 
 def test_a_library_of_a_thousand_videos_has_few_rows(visit, site):
