@@ -9,6 +9,7 @@ ClipreelError
 │   ├── StoredDataError     stored features are missing, damaged or not ours
 │   └── MissingExtraError   an optional package is not installed; the message holds the pip line
 ├── EncoderServerError      the server of feature_type=remote went away, failed, or has another model (exit code 1)
+├── ClusterError            the cluster of launcher=ray has no machine left that can work (exit code 1)
 ├── TrainingError           training cannot go on, its loss is no number (exit code 1)
 └── VideoError              one video cannot be used: a row in the report, the others go on (exit code 1)
     ├── UnreadableVideoError  not there, not a video, no video stream, refused
@@ -17,6 +18,7 @@ ClipreelError
     ├── EmptyVideoError       no frame comes out, or none inside start..end
     ├── DecoderDiedError      the process that decoded it died, or was killed for taking too long (isolate=true)
     │   └── QuarantinedError  that happened twice: left out until retry_failed=true
+    ├── WorkerDiedError       launcher=ray: it killed the worker process that had it alone
     ├── ElsewhereError        another run is at it, or has just done it: no failure
     └── IndexMismatchError    the packets promised frames that decoding did not give; index again by decoding
 """
@@ -62,6 +64,10 @@ class EncoderServerError(ClipreelError):
     """The server of feature_type=remote went away, failed, or has another model by now."""
 
 
+class ClusterError(ClipreelError):
+    """The cluster of launcher=ray has no machine left that can work for the run."""
+
+
 class TrainingError(ClipreelError):
     """Training cannot go on: its loss is no number."""
 
@@ -96,6 +102,10 @@ class DecoderDiedError(VideoError):
 
 class QuarantinedError(DecoderDiedError):
     """A video that has killed its decoding process twice: left out until retry_failed=true."""
+
+
+class WorkerDiedError(VideoError):
+    """The worker process of a cluster died whenever it had this video."""
 
 
 class ElsewhereError(VideoError):

@@ -82,7 +82,10 @@ class ExtractConfig:
     device_ids: tuple[str, ...] | None = key(
         None, "CUDA devices such as 0 or [0, 2], or cpu, or [cpu, cpu]; null: every CUDA device, else the CPU")
     device: str | None = key(None, "the same for one device in torch's words: cuda:0, cpu")
-    workers: int | None = key(None, "decode threads; null: one a core")
+    workers: int | None = key(None, "decode threads (launcher=ray: of each worker); null: one a core")
+    launcher: Literal["local", "ray"] = key("local", "ray: the work is done on all machines of a Ray cluster (extra ray)")
+    address: str | None = key(None, "launcher=ray: host:port of the cluster; null or auto: the one that this machine is in")
+    devices_per_node: int | None = key(None, "launcher=ray: workers on each machine; null: one a GPU, or one without GPUs")
     reader: Literal["auto", "pyav", "decord", "images"] = key(
         "auto", "what decodes; auto: images for a folder of pictures, else pyav")
     fps: float | None = key(None, "for a folder of pictures: how many a second (no file says it)")
@@ -144,6 +147,11 @@ class ExtractConfig:
             raise ConfigError("deterministic=true cannot be promised with feature_type=remote: the server fills batches across its "
                               "clients; leave it out, or run the model here")
         _ = self.shard_of
+        _positive("devices_per_node", self.devices_per_node, "a whole number above 0, or null")
+        if self.launcher == "ray":
+            self._check_cluster()
+        elif self.address is not None or self.devices_per_node is not None:
+            raise ConfigError("address and devices_per_node go with launcher=ray: give that too, or leave them out")
         if self.videos_per_file is not None:
             if not 1 <= self.videos_per_file <= 100_000:
                 raise ConfigError(f"videos_per_file={self.videos_per_file}: allowed is a whole number from 1 to 100000, or null")
@@ -153,6 +161,13 @@ class ExtractConfig:
         if self.video_paths and self.file_with_video_paths:
             raise ConfigError("video_paths and file_with_video_paths are both given: give one of them")
 
+
+    def _check_cluster(self) -> None:
+        if self.on_extraction == "print" or self.show_pred:
+            raise ConfigError("launcher=ray stores features, and prints none: give on_extraction=save_numpy (or another save_…), "
+                              "and leave show_pred out")
+        if self.device_ids is not None or self.device not in (None, "cpu", "cuda"):
+            raise ConfigError("launcher=ray: the cluster names the devices: give devices_per_node=, and device=cpu or cuda at most")
 
     @property
     def shard_of(self) -> tuple[int, int] | None:

@@ -17,6 +17,8 @@ from typing import Any
 
 from . import leases, remote
 from .store.files import is_alive
+from .store.object_store import ObjectStore
+from .store.store import FeatureStore
 
 _LOOK_AGAIN_SECONDS = 1.0
 
@@ -99,6 +101,10 @@ class ObjectLeases:
                 with suppress(OSError):
                     if remote.read_if_there(f"{self._place}/{name}") == own:  # and nobody took it for left
                         remote.write_bytes(f"{self._place}/{name}", own)
+
+
+def leases_of(store: FeatureStore, run: str | None = None) -> leases.Leases | ObjectLeases:
+    return ObjectLeases(store.place, run) if isinstance(store, ObjectStore) else leases.Leases(store.folder, run)
 
 
 def _owner(content: bytes) -> dict[str, Any]:

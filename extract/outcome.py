@@ -20,7 +20,7 @@ from .isolated_decode import DEATHS
 from .job import Attempt, Job
 from .keys import assign_keys, key_candidates
 from .leases import Leases
-from .object_leases import ObjectLeases
+from .object_leases import ObjectLeases, leases_of
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
 from .remote import without_secrets
@@ -64,8 +64,7 @@ class Outcome:
 
     def __post_init__(self):
         if self.store is not None:
-            self._leases = (ObjectLeases(self.store.place, self.run) if isinstance(self.store, ObjectStore)
-                            else Leases(self.store.folder, self.run))
+            self._leases = leases_of(self.store, self.run)
         if isinstance(self.store, ShardedStore):
             self._writer = ShardWriter(self.store)
 
@@ -105,13 +104,17 @@ class Outcome:
         if self._leases is None or self.store is None:
             return
         try:
-            if not self._leases.take(_lease(job)):
+            if not self._leases.take(lease_name(job)):
                 raise ElsewhereError(f"{job.item}: another run is at it")
         except OSError as error:
             raise OutputError(f"{job.item}: no lease of it can be written to {self.store.place} "
                               f"({error.strerror or error})") from error
         if not self.config.overwrite and self._is_done(job, self.store.mark(job.key)):
             raise ElsewhereError(f"{job.item}: another run has done it")
+
+    def flush(self) -> None:
+        """Write what waits for its file."""
+        self._commit()
 
     def close(self) -> None:
         """Write what waits for its file; give back what was begun and not ended."""
@@ -205,7 +208,7 @@ class Outcome:
 
     def _give_back(self, job: Job) -> None:
         if self._leases is not None:
-            self._leases.give_back(_lease(job))
+            self._leases.give_back(lease_name(job))
 
     def _free_key(self, job: Job) -> str:
         """The job's key, or a longer one where another video's features have come to stand there meanwhile."""
@@ -290,5 +293,5 @@ def _side_by_side(look: Callable[[VideoItem], Found], items: Sequence[VideoItem]
             yield from zip(some, pool.map(look, some), strict=True)
 
 
-def _lease(job: Job) -> str:
+def lease_name(job: Job) -> str:
     return hashlib.sha256(f"{job.key}/{job.content_id}".encode(errors="surrogateescape")).hexdigest()[:32]

@@ -52,6 +52,15 @@ class Tally:
     write_seconds: float = 0.0
     batch_sizes: dict[str, list[int]] = field(default_factory=dict)
 
+    def add(self, other: Tally, prefix: str = "") -> None:
+        """Another's figures too, its devices under names of their own."""
+        self.frames += other.frames
+        self.decode_seconds += other.decode_seconds
+        self.encode_seconds += other.encode_seconds
+        self.write_seconds += other.write_seconds
+        for device, sizes in other.batch_sizes.items():
+            self.batch_sizes.setdefault(prefix + device, []).extend(sizes)
+
 
 _Pixels = tuple[Attempt, int, "torch.Tensor"]
 _Units = tuple[Attempt, list[tuple[int, Any]]]

@@ -248,7 +248,7 @@ def test_stored_and_skipped(keys, zoo, tmp_path, on_extraction, monkeypatch):
     assert stored.intervals_ms.tolist() == [[0, 500], [500, 1000], [1000, 1440]]
     settings = stored.provenance.settings
     assert (settings.encoder.recipe, settings.window_seconds, settings.stride_seconds) == ("train", 0.5, 0.5)
-    monkeypatch.setattr("clipreel.extract.run.load_encoder", lambda **_: pytest.fail("nothing to do, yet a model loads"))
+    monkeypatch.setattr("clipreel.extract.model_run.load_encoder", lambda **_: pytest.fail("nothing to do, yet a model loads"))
     again: list[dict[str, Any]] = [{}, {"recipe": "train"}, {"stride_seconds": 0.5}]
     for same in again:
         assert extract_features(zoo("h264.mp4"), **keys, **same).skipped == first.done
