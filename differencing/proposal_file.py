@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from ..configs.load import nearest
 from ..errors import InputError
 from .records import Difference, Pair, Proposal, Span, Stage
 
@@ -71,6 +72,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _proposal(place: str, value: Any) -> Proposal:
+    _known(place, value, Proposal)
     differences = tuple(_difference(f"{place}, differences[{number}]", one)
                         for number, one in enumerate(_some(place, value, "differences")))
     stages = tuple(_stage(f"{place}, stages[{number}]", one) for number, one in enumerate(_some(place, value, "stages")))
@@ -81,12 +83,14 @@ def _proposal(place: str, value: Any) -> Proposal:
 
 
 def _difference(place: str, value: Any) -> Difference:
+    _known(place, value, Difference)
     statement = _text(place, value, "statement")
     return Difference(_id(place, _field(place, value, "id")), _text(place, value, "name"), statement, _span(place, value),
                       *(_text(place, value, name) if value.get(name) is not None else None for name in ("opposite", "query")))
 
 
 def _stage(place: str, value: Any) -> Stage:
+    _known(place, value, Stage)
     texts = _some(place, value, "retrieval_strings")
     links = _field(place, value, "difference_ids")
     if not isinstance(links, list):
@@ -98,6 +102,14 @@ def _stage(place: str, value: Any) -> Stage:
                  tuple(_text(place, {f"retrieval_strings[{number}]": text}, f"retrieval_strings[{number}]")
                        for number, text in enumerate(texts)),
                  tuple(dict.fromkeys(_id(f"{place}, difference_ids", link) for link in links)))
+
+
+def _known(place: str, value: Any, kind: type) -> None:
+    """A misspelt field that may be left out would change the verdicts without a word."""
+    names = [field.name for field in fields(kind)]
+    unknown = next((name for name in value if name not in names), None) if isinstance(value, Mapping) else None
+    if unknown is not None:
+        raise InputError(f"{place}: there is no field {unknown!r}{nearest(unknown, names)} (allowed are {', '.join(names)})")
 
 
 def _field(place: str, value: Any, name: str) -> Any:

@@ -244,6 +244,8 @@ def edit(content, path, value):
     (("p0", "differences", 1, "statement"), " ", r"differences\[1\]: statement is ' '"),
     (("p0", "differences", 0, "span"), "gt_1", r"differences\[0\]: span is 'gt_1'; allowed is frame or several"),
     (("p0", "differences", 0, "opposite"), 3, r"differences\[0\]: opposite is 3"),
+    (("p0", "differences", 0, "oposite"), "x", r"differences\[0\]: there is no field 'oposite'; did you mean 'opposite'\?"),
+    (("p0", "stages", 1, "strings"), "x", r"stages\[1\]: there is no field 'strings' .allowed are id, name, "),
     (("p0", "differences", 0), "text", r"differences\[0\]: is no mapping"),
     (("p0", "differences", 0, "id"), "1", "an id is there twice"),
     (("p0", "differences", 0, "id"), [1], r"differences\[0\]: \[1\] is no id"),
