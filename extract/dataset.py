@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ class FeatureDataset(Dataset[FeatureSample]):
     a DataLoader share the work: `DataLoader(dataset, batch_size=32, collate_fn=FeatureDataset.collate)`.
 
     Args:
-        path: as for `load_features`, with any number of videos.
+        path: as for `load_features`, with any number of videos (at a URL each is read anew whenever it is asked for).
         keys: these videos, in this order; None is all, in order of names.
         max_rows: longer videos are thinned evenly to so many rows; None keeps every row.
 
@@ -56,7 +55,7 @@ class FeatureDataset(Dataset[FeatureSample]):
     def __init__(self, path: str | os.PathLike[str], keys: Sequence[str] | None = None, max_rows: int | None = None):
         if max_rows is not None and max_rows < 1:
             raise ValueError(f"max_rows={max_rows}: allowed is a whole number above 0")
-        videos, self.encoder = stored_of_one_model(os.fspath(Path(path)))
+        videos, self.encoder = stored_of_one_model(os.fspath(path))
         by_key = {video.key: video for video in videos}
         if len(by_key) < len(videos):
             twice = next(video.key for video in videos if by_key[video.key] is not video)

@@ -175,6 +175,7 @@ class RayCluster:
 
     def _lose(self, worker: Worker, error: WorkerLostError) -> None:
         self._workers.remove(worker)
+        self._machines.end(worker)  # if it only cannot be reached, it must not go on
         if worker.shares:
             self._gone.append(worker.shares)
         self._lost[worker.place] = self._lost.get(worker.place, 0) + 1

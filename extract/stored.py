@@ -7,7 +7,9 @@ from pathlib import Path
 from ..errors import ConfigError, StoredDataError
 from ..models.base import Encoder, EncoderIdentity
 from ..models.registry import load_encoder
-from .store.find import StoredVideo, find_stored
+from .remote import is_url
+from .store.find import StoredVideo
+from .store.object_store import find_stored_anywhere
 
 
 def stored_of_one_model(folder: str) -> tuple[list[StoredVideo], EncoderIdentity]:
@@ -15,11 +17,10 @@ def stored_of_one_model(folder: str) -> tuple[list[StoredVideo], EncoderIdentity
 
     Raises StoredDataError when there is none, when they are of several models, or what is there is half written or damaged.
     """
-    path = Path(folder).expanduser()
-    if not path.exists():
+    if not is_url(folder) and not Path(folder).expanduser().exists():
         raise StoredDataError(f"features={folder}: there is no such folder")
     videos, identity = [], None
-    for video in find_stored(path):
+    for video in find_stored_anywhere(folder):
         model = (video.mark.provenance if video.mark is not None else video.read(False).provenance).settings.encoder
         if identity is not None and model != identity:
             raise StoredDataError(f"features={folder}: holds features of several models, {identity} and {model}; name the "

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from ...configs.schema import InspectConfig
 from ...errors import StoredDataError
 from .base import Mark
-from .find import find_stored
+from .object_store import find_stored_anywhere
 
 
 def run(config: InspectConfig) -> int:
     """Print a block a video; 1 when something is damaged. Raises StoredDataError when nothing is there."""
     count, damaged = 0, 0
-    for video in find_stored(Path(config.path).expanduser()):
+    for video in find_stored_anywhere(config.path):
         count += 1
         try:
             features = video.read(True)

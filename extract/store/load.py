@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ...errors import StoredDataError
 from ..features import Features
-from .find import find_stored
+from .object_store import find_stored_anywhere
 
 
 def load_features(path: str | os.PathLike[str], key: str | None = None) -> Features:
     """One video's features.
 
     Args:
-        path: any of the video's files (.npy, .pkl, _meta.json, .h5), a folder, or a file of many videos (.h5, .tar).
+        path: any of the video's files (.npy, .pkl, _meta.json, .h5), a folder, or a file of many videos (.h5, .tar);
+            or a URL of a video's file or of a folder of them.
         key: which video, where the path holds several.
 
     Raises: StoredDataError when there is none, several and no key, or what is there is damaged.
     """
-    found = [video for video in find_stored(Path(path).expanduser()) if key is None or video.key == key]
+    found = [video for video in find_stored_anywhere(os.fspath(path)) if key is None or video.key == key]
     if not found:
         raise StoredDataError(f"{path}: holds no features{f' with key {key!r}' if key is not None else ''}")
     if len(found) > 1:

@@ -17,7 +17,7 @@ from ...errors import StoredDataError
 from .. import remote
 from ..features import Features
 from .base import Mark
-from .find import StoredVideo
+from .find import StoredVideo, find_stored
 from .hdf5 import HDF5, SUFFIX, group_name
 from .separate import META_SUFFIX, NUMPY, PICKLE, SeparateFiles, mark_of_file
 from .store import FORMATS, FeatureStore
@@ -123,6 +123,11 @@ class ObjectStore(FeatureStore):
 
     def _url(self, name: str) -> str:
         return f"{self.place}/{group_name(name)}"
+
+
+def find_stored_anywhere(name: str) -> Iterator[StoredVideo]:
+    """`find_stored` of a path, or of a URL."""
+    return find_stored_at(name) if remote.is_url(name) else find_stored(Path(remote.local_name(name)).expanduser())
 
 
 def find_stored_at(url: str) -> Iterator[StoredVideo]:
