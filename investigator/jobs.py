@@ -204,6 +204,10 @@ class JobQueue:
                 job.error, job.do = error.message, error.do
             except ClipreelError as error:
                 job.error, job.do = str(error), "try again when the cause is gone"
+            except OSError as error:
+                log.error("job %s (%s) failed", job.id, job.kind, exc_info=error)
+                job.error = f"{error.filename or 'a file'} cannot be read or written ({error.strerror or error})"
+                job.do = "look at the disk and try again"
             except Exception as error:  # a job that failed says so; the queue lives on
                 log.error("job %s (%s) failed", job.id, job.kind, exc_info=error)
                 job.error, job.do = f"{type(error).__name__}: {error}", "try again; the terminal has the details"

@@ -61,7 +61,7 @@ class Library:
         try:
             return self._file(known.path)
         except Refusal as error:
-            raise Refusal(410, "gone", f"{known.name} is no longer where it was, or can no longer be read",
+            raise Refusal(410, "gone", f"the file {known.name} is no longer where it was, or can no longer be read",
                           "put it back, or open it where it is now; what was analysed of it is kept") from error
 
     def open_path(self, path: str) -> VideoFile:

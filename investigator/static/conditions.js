@@ -58,11 +58,11 @@ export function analysisFailed(job, { again, rows }) {
 }
 
 /** What the plot says while it has no curve. `key` tells one state from another. */
-export function plotWords({ queries, rows, state, job, model, frames }) {
+export function plotWords({ queries, rows, state, job, model, unplayable }) {
   if (model.state === "failed" && !rows) return { key: "model", title: "No curve without the model", words: "See the notice above for the way on." };
   if (job && !rows) return { key: "working", title: job.state === "queued" ? "Waiting in the queue" : "Reading the first key frames", words: "The first curve stands here in seconds." };
   if (!rows && state !== "analysed") {
-    return { key: "analyse", title: "Not analysed yet", words: `The video can be played already. To draw curves, its frames are read once${frames ? ` (about ${frames})` : ""}.`, analyse: true };
+    return { key: "analyse", title: "Not analysed yet", words: `${unplayable ? "" : "The video can be played already. "}To draw curves, its frames are read once.`, analyse: true };
   }
   if (!queries.length) return { key: "texts", title: "Type what to look for", words: "A word or a short sentence, in the model's language. Or start with one of these:", chips: true };
   if (queries.every((query) => query.hidden)) return { key: "hidden", title: "All texts are hidden", words: "Show one with the eye beside it." };

@@ -13,10 +13,11 @@ export function notice({ kind = "info", title, words = [], command = null, actio
     actions.length > 0 && element("div", { class: "actions" }, actions.filter(Boolean).map(action)));
 }
 
-/** The server's words as a sentence of the page: a capital in front, a stop behind. */
+/** The server's words as a sentence of the page: a capital in front (but for names of files), a stop behind. */
 export function sentence(words) {
   const text = words.trim();
-  return text && text[0].toUpperCase() + text.slice(1) + (/[.:!?…]$/.test(text) ? "" : ".");
+  const named = /^\S*[./_\\]\S/.test(text);
+  return text && (named ? text : text[0].toUpperCase() + text.slice(1)) + (/[.:!?…]$/.test(text) ? "" : ".");
 }
 
 export function action({ label, act, first = false, ...more }) {

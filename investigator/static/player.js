@@ -41,7 +41,7 @@ export class Player extends EventTarget {
     this.video.load();
   }
 
-  get duration() { return Number.isFinite(this.video.duration) ? this.video.duration : 0; }
+  get duration() { return Number.isFinite(this.video.duration) ? this.video.duration : this.frameTimes?.at(-1) ?? 0; }
   get playing() { return !this.video.paused && !this.video.ended; }
 
   /** The number of the frame on screen at `seconds`, counted from 0, by the frames' own times; null until they are known. */

@@ -156,7 +156,7 @@ export class Session extends EventTarget {
       if (reading && ids.length) await reading.fetch(ids, { again: whole });
     } catch (error) {
       if (error.code === "not_found" && this.state.video) this.queries.encodeAll({ again: true }); // the server was started anew
-      else if (!["unreachable", "not_ready", "not_found"].includes(error.code)) this.tell("trouble", { error });
+      else if (this.state.video && !["unreachable", "not_ready", "not_found"].includes(error.code)) this.tell("trouble", { error });
     } finally {
       this.fetching = false;
     }

@@ -75,6 +75,7 @@ export class Watch {
     this.unplayable = false;
     byId("watch-grid").hidden = false;
     this.notices.clear();
+    this.notices.trouble = null;
     try {
       const video = await this.session.open(id);
       if (video) this.#load(video, time);
@@ -245,6 +246,8 @@ export class Watch {
     const job = session.job("analysis");
     const query = this.queries.focused;
     this.notices.show(video);
+    byId("watch-grid").hidden = video.state === "unreadable"; // nothing of it can be done
+    if (video.state === "unreadable") return;
     this.list.show();
     this.tools.show();
     const picture = this.#picture(video, job, query);
@@ -269,7 +272,7 @@ export class Watch {
       slot: one.slot, text: `${one.negative ? "not " : ""}${wordsOf(one)}`, times: reading.times, values: values.get(one.id), faint: one.negative, thin: one.slot !== query?.slot }));
     const threshold = query && !query.hidden && curves.length ? session.threshold : NaN;
     const [low, high] = rangeOf(curves, scale, threshold);
-    const empty = conditions.plotWords({ queries: this.queries.list, rows: reading.rows, state: video.state, job, model: this.app.info.model });
+    const empty = conditions.plotWords({ queries: this.queries.list, rows: reading.rows, state: video.state, job, model: this.app.info.model, unplayable: this.unplayable });
     return {
       duration, window: this.state.window && [this.state.window[0], Math.min(this.state.window[1], duration)], curves, low, high, threshold,
       decimals: SCALES[scale].decimals, segments: session.segments?.segments ?? [], gaps: reading.header || video.state !== "analysed" ? reading.gaps(duration) : [], // without a text nothing was asked

@@ -180,7 +180,7 @@ def test_a_job_that_failed_can_be_tried_again(start, videos, tmp_path):
     blocked.parent.mkdir(exist_ok=True)
     blocked.write_text("a file where a folder should be")
     job = client.wait(client.post(f"/api/videos/{video}/analyse").json["id"])
-    assert job["state"] == "failed" and job["error"] and job["do"]
+    assert job["state"] == "failed" and "clip" in job["error"] and "cannot be" in job["error"] and "disk" in job["do"]
     blocked.unlink()
     assert client.wait(client.post(f"/api/jobs/{job['id']}/retry").json["id"])["state"] == "done"
 

@@ -49,7 +49,7 @@ def test_not_analysed_then_analysing_paused_cancelled_and_complete(visit, site, 
     look(tab, pictures, "not_analysed", axe)
     tab.page.get_by_role("button", name="Analyse this video").click()
     tab.ready(1)  # a curve of key frames
-    tab.page.screenshot(path=pictures / "analysing_light_1440.png", full_page=True)
+    tab.page.screenshot(path=pictures / "analysing_dark_1440.png", full_page=True)
     tab.page.get_by_role("button", name="Pause", exact=True).click()
     tab.until("document.querySelector('#status').innerText.includes('paused')")
     look(tab, pictures, "paused", axe)
@@ -99,6 +99,8 @@ def test_a_missing_file_and_one_that_is_no_video(visit, site, axe, pictures):
     listed = {video["name"]: video["id"] for video in site.client.get("/api/videos?limit=200").json["videos"]}
     tab.page.evaluate("(id) => { location.hash = `#/watch?v=${id}`; }", listed["broken.webm"])
     tab.until("document.querySelector('#watch-notice').innerText.includes('cannot be')")
+    assert "broken.webm" in words(tab, "#watch-notice") and "going.webm" not in words(tab, "#watch-notice")
+    assert not tab.page.get_by_role("button", name="Analyse this video").is_visible()
     look(tab, pictures, "unreadable", axe)
     tab.page.get_by_role("button", name="To the library").first.click()
     tab.until("!document.querySelector('#library').hidden")
