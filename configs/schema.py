@@ -168,6 +168,8 @@ class ExtractConfig:
                               "and leave show_pred out")
         if self.device_ids is not None or self.device not in (None, "cpu", "cuda"):
             raise ConfigError("launcher=ray: the cluster names the devices: give devices_per_node=, and device=cpu or cuda at most")
+        if self.reader == "torchcodec":
+            raise ConfigError("launcher=ray decodes on processors: give reader=auto or pyav")
 
     @property
     def shard_of(self) -> tuple[int, int] | None:

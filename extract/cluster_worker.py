@@ -29,13 +29,14 @@ _POLL_SECONDS, _REPORT_SECONDS, _LONGEST_SECONDS = 0.02, 0.25, 1.0
 
 @dataclass(frozen=True)
 class WorkerOrders:
-    """What a worker is to be. `run` is the run's name for itself, which is in its leases and in the file by which a worker sees
-    that it has the same output as all others."""
+    """What a worker is to be. `run` is the run's name for itself, which is in its leases; `mark` the name of a file by which a
+    worker sees that it has the same output as all others."""
 
     configs: tuple[ExtractConfig, ...]
     identities: tuple[EncoderIdentity, ...]
     device: str
     run: str
+    mark: str
     working_folder: str
     version: str = __version__
 
@@ -59,11 +60,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Step:
-    """A worker's answer: a share a model, how many videos more it would take, and whether it has none left."""
+    """A worker's answer: a share a model, and how many videos more it would take."""
 
     shares: list[Share]
     wanted: int
-    idle: bool
 
 
 class ClusterWorker:
@@ -174,7 +174,7 @@ class ClusterWorker:
             while outcome.elsewhere:
                 elsewhere.append(outcome.elsewhere.pop(0))
             shares.append(Share(completed, failures, elsewhere, outcome.rows, outcome.video_seconds, tally, model.use))
-        return Step(shares, max(0, 2 * self._workers - len(self._queue)), self._round is None)
+        return Step(shares, max(0, 2 * self._workers - len(self._queue)))
 
 
 def _has_news(outcome: Outcome) -> bool:
@@ -182,24 +182,21 @@ def _has_news(outcome: Outcome) -> bool:
 
 
 def _model(config: ExtractConfig, identity: EncoderIdentity, orders: WorkerOrders) -> ModelRun:
+    config = replace(config, device=orders.device, launcher="local", address=None, devices_per_node=None)
     store = open_output(config, identity)
     assert store is not None
-    if not is_marked(store, orders.run):
+    if not _is_there(store, orders.mark):
         raise ConfigError(f"output_path={config.output_path} is another folder on {socket.gethostname()} than where the run was "
                           "started: give a folder that all machines share, or a URL")
     selection = read_selection(config, identity.feature_type, orders.device)
     outcome = Outcome(config, identity, store, quiet=True, select=selection.fingerprint if selection is not None else None,
                       run=orders.run)
-    model = ModelRun(replace(config, device=orders.device), outcome, [], [], [orders.device], selection)
+    model = ModelRun(config, outcome, [], [], [orders.device], selection)
     model.load_networks()
     return model
 
 
-def is_marked(store: FeatureStore, run: str) -> bool:
+def _is_there(store: FeatureStore, name: str) -> bool:
     if isinstance(store, ObjectStore):
-        return remote.read_if_there(f"{store.place}/{mark_name(run)}") is not None
-    return (store.folder / mark_name(run)).is_file()
-
-
-def mark_name(run: str) -> str:
-    return f".clipreel-run-{run}"
+        return remote.read_if_there(f"{store.place}/{name}") is not None
+    return (store.folder / name).is_file()

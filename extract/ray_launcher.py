@@ -15,19 +15,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from ..configs.schema import ExtractConfig
 from ..errors import ClusterError, WorkerDiedError
 from ..models.base import EncoderIdentity
 from . import remote
-from .cluster_worker import Share, Step, WorkerOrders, mark_name
+from .cluster_worker import Share, Step, WorkerOrders
 from .model_run import ModelRun
 from .object_leases import leases_of
 from .outcome import lease_name
 from .pipeline import Tally
 from .ray_machines import Place, RayMachines, Worker, WorkerLostError
 from .report import Failure
-from .store.files import remove_stale
+from .store.files import remove_stale, temporary_beside
 from .store.object_store import ObjectStore
 from .video_queue import Video
 
@@ -44,6 +45,7 @@ class RayCluster:
     def __init__(self, config: ExtractConfig):
         self._machines = RayMachines(config)
         self._run = secrets.token_hex(8)
+        self._mark = temporary_beside(Path(self._run)).name  # a name by which it is known as stale, should this process be killed
         self._workers: list[Worker] = []
         self._gone: list[list[Share]] = []  # of workers that are no more
         self._lost: dict[Place, int] = {}
@@ -66,10 +68,10 @@ class RayCluster:
         self._models, self._queue, self._unsettled = models, deque(videos), dict(videos)
         self._numbers = [{job.key: job.number for job in model.todo} for model in models]
         orders = WorkerOrders(tuple(model.config for model in models), tuple(model.outcome.identity for model in models),
-                              "cpu" if self._machines.device == "cpu" else "cuda:0", self._run, os.getcwd())
+                              "cpu" if self._machines.device == "cpu" else "cuda:0", self._run, self._mark, os.getcwd())
         for model in models:
             assert model.store is not None
-            model.store.write_beside(mark_name(self._run), b"")
+            model.store.write_beside(self._mark, b"")
         try:
             self._seen = time.monotonic()
             while self._unsettled:
@@ -94,8 +96,12 @@ class RayCluster:
         for place, (cpus, gpus) in self._machines.places().items():
             if place not in taken and self._lost.get(place, 0) <= _DEATHS:
                 self._workers.append(self._machines.start(orders, place, cpus, gpus))
-        if self._workers:
+        if any(worker.ready for worker in self._workers):
             self._seen = now
+        elif self._workers:
+            if now - self._seen > _ALONE_SECONDS:
+                log.info("waiting for the cluster: no worker is ready yet, its processors or GPUs may be taken")
+                self._seen = now
         elif now - self._seen > _ALONE_SECONDS:
             raise ClusterError(f"no machine of the cluster can work for this run any more; {len(self._unsettled)} videos are left, "
                                "and the same command goes on from there")
@@ -239,7 +245,7 @@ class RayCluster:
                     leases.give_back(lease_name(job))
             leases.close()
             if isinstance(store, ObjectStore):
-                remote.remove(f"{store.place}/{mark_name(self._run)}")
+                remote.remove(f"{store.place}/{self._mark}")
             else:
-                (store.folder / mark_name(self._run)).unlink(missing_ok=True)
+                (store.folder / self._mark).unlink(missing_ok=True)
                 remove_stale(store.folder)

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,16 @@ def run(config: ExtractConfig, *, encoder: Encoder | None = None, quiet: bool = 
 def run_models(configs: Sequence[ExtractConfig], *, encoder: Encoder | None = None, quiet: bool = False) -> list[Report]:
     """The same videos for several models: each is decoded once for all of them. Configs that differ in the model and in which
     frames it sees; all else is the first one's. A report a config; raises as `run`."""
+    with _cluster(configs[0], encoder) as cluster:
+        return _run_models(configs, encoder, quiet, cluster)
+
+
+def _run_models(configs: Sequence[ExtractConfig], encoder: Encoder | None, quiet: bool, cluster: RayCluster | None) -> list[Report]:
     began, first = time.monotonic(), configs[0]
     items = videos_of(first)
     file = _failures_file(first)
     dead = read_deaths(file)
     deaths = {row.content_id: row.decoder_deaths for row in dead}
-    cluster = _cluster(first, encoder)
     models = [ModelRun.of(config, items, encoder, quiet, deaths, cluster.identity(config) if cluster is not None else None)
               for config in configs]
     _check_folders(models)
@@ -74,8 +79,6 @@ def run_models(configs: Sequence[ExtractConfig], *, encoder: Encoder | None = No
         untried = False
     finally:
         progress.close()
-        if cluster is not None:
-            cluster.close()
         for model in models:
             model.outcome.close()
         listed = [failure for model in models for failure in model.failures(untried)]
@@ -87,14 +90,14 @@ def run_models(configs: Sequence[ExtractConfig], *, encoder: Encoder | None = No
     return [model.report(time.monotonic() - began) for model in models]
 
 
-def _cluster(config: ExtractConfig, encoder: Encoder | None) -> RayCluster | None:
+def _cluster(config: ExtractConfig, encoder: Encoder | None) -> AbstractContextManager[RayCluster | None]:
     if config.launcher != "ray":
-        return None
+        return nullcontext()
     if encoder is not None:
         raise ConfigError("encoder= is a network in this process, and launcher=ray runs it in others: name the model instead")
     from .ray_launcher import RayCluster
 
-    return RayCluster(config)
+    return closing(RayCluster(config))
 
 
 def _check_folders(models: Sequence[ModelRun]) -> None:
