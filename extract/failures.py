@@ -12,7 +12,7 @@ from ..errors import InputError
 from .features import made
 from .remote import RemoteFile, is_url, path_in
 from .report import Failure
-from .store.files import write_whole
+from .store.files import remove_stale, write_whole
 from .videos import VideoItem
 
 log = logging.getLogger("clipreel")
@@ -31,6 +31,7 @@ def write_failures(path: Path | RemoteFile, failures: Iterable[Failure]) -> None
             path.write_bytes(content)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(path.parent)
         write_whole(path, lambda file: file.write(content))
     except OSError as error:
         log.error("%s could not be written (%s)", path, error.strerror)

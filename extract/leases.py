@@ -58,19 +58,20 @@ class Leases:
         return True
 
     def give_back(self, name: str) -> None:
+        """Where the disk may not be written any more, the lease ends with this process."""
         with self._lock:
             if name not in self._held:
                 return
             self._held.discard(name)
-        (self._folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         self._closed.set()
         if self._keeper is not None:
             self._keeper.join()
         for name in list(self._held):
-            with suppress(OSError):
-                self.give_back(name)
+            self.give_back(name)
         self._clear()
         with suppress(OSError):  # others are at work, or there never was one
             self._folder.rmdir()
@@ -93,8 +94,8 @@ class Leases:
     def _make(self, path: Path) -> bool:
         """The file with its content appears at once: linked, not opened and then written."""
         own = self._own_file()
-        own.write_text(self._content())
         try:
+            own.write_text(self._content())
             os.link(own, path)
         except FileExistsError:
             return False

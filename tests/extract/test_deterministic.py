@@ -77,7 +77,7 @@ def test_memory_that_runs_out_is_an_error_not_a_smaller_batch(tiny, videos, monk
         raise torch.OutOfMemoryError("no memory left")
 
     monkeypatch.setattr(FramewiseExtractor, "encode", encode)
-    with pytest.raises(ClipreelError, match="out of memory with batch_size=8, .* give a smaller batch_size"):
+    with pytest.raises(ClipreelError, match=r"out of memory with batch_size=8, .* give a smaller batch_size"):
         extract_features(videos[0], encoder=tiny, **KEYS)
 
 
