@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ...errors import StoredDataError
 from ..features import Features
 from .base import Mark
 from .hdf5 import HDF5, SUFFIX, group_name, mark_of_group, read_group
+from .hdf5_shard import HDF5_SHARD, holds_many_videos
 from .separate import META_SUFFIX, NUMPY, PICKLE, mark_of_file
 from .shard import Entry
 from .webdataset import SUFFIX as TAR_SUFFIX
@@ -96,6 +98,13 @@ class OpenStore:
 def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
     import h5py
 
+    if holds_many_videos(path):
+        with suppress(StoredDataError):  # a damaged index: what is in the groups still counts
+            for entry in sorted(HDF5_SHARD.entries(path), key=lambda entry: entry.mark.key):
+                name = group_name(entry.mark.key)
+                yield StoredVideo(entry.mark.key, path, f"{path}:{name}", entry.mark,
+                                  lambda verify, name=name: _read_packed(path, name, verify))
+            return
     try:
         with h5py.File(path, "r") as file:
             groups = [str(name) for name in file if isinstance(file.get(name), h5py.Group)]
@@ -133,7 +142,7 @@ def _read_packed(path: Path, name: str, verify: bool) -> Features:
     try:
         with h5py.File(path, "r") as file:
             return read_group(file[name], f"{path}:{name}", verify=verify)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError) as error:
         raise StoredDataError(f"{path}:{name}: cannot be read ({error})") from error
 
 

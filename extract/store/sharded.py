@@ -19,7 +19,7 @@ from .base import Mark
 from .files import flush, stage, write_whole
 from .hdf5 import SUFFIX, group_name
 from .hdf5_shard import HDF5_SHARD, holds_many_videos, holds_one_video
-from .shard import Entry, ShardFormat
+from .shard import Entry, ShardFormat, stamp_of
 from .store import FORMATS, FeatureStore
 from .webdataset import SUFFIX as TAR_SUFFIX
 from .webdataset import WEBDATASET
@@ -78,6 +78,8 @@ class ShardedStore(FeatureStore):
 
     def read(self, key: str, *, verify: bool = False) -> Features:
         with self._lock:
+            if self._time_of_folder() != self._folder_time:
+                self.refresh()
             file, entry = self._row(key)
         if file is None or entry is None:
             raise StoredDataError(f"{self.folder / key}: no features with this key in the files of many videos there")
@@ -108,8 +110,7 @@ class ShardedStore(FeatureStore):
             stamps = {}
             for name in os.listdir(self.folder):
                 if self._pattern.fullmatch(name):
-                    status = (self.folder / name).stat()
-                    stamps[name] = status.st_ino, status.st_size, status.st_mtime_ns
+                    stamps[name] = stamp_of((self.folder / name).stat())
             stale = [name for name, stamp in self._stamps.items() if stamps.get(name) != stamp]
             for name in stale:
                 del self._files[name], self._stamps[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from ...errors import StoredDataError
 from ..features import Features
 from .marks import NOT_A_MARK, features_of, mark_from_json, mark_to_json
 from .separate import load_numpy
-from .shard import Entry
+from .shard import Entry, stamp_of
 
 SUFFIX = ".tar"
 _FORMAT = "clipreel-webdataset"
@@ -55,8 +56,9 @@ class WebDataset:
 
     def entries(self, path: Path) -> Iterator[Entry]:
         try:
-            lines = _index_of(path).split(b"\n")
-            return iter([_entry(json.loads(line)) for line in lines])
+            with open(path, "rb") as file:
+                stamp = stamp_of(os.fstat(file.fileno()))
+                return iter([_entry(json.loads(line), stamp) for line in _index_of(file).split(b"\n")])
         except (OSError, *NOT_A_MARK) as error:
             raise StoredDataError(f"{path}: is no whole tar of features that clipreel wrote ({error})") from error
 
@@ -65,6 +67,9 @@ class WebDataset:
         place = f"{path}:{mark.key}"
         try:
             with open(path, "rb") as file:
+                if stamp_of(os.fstat(file.fileno())) != entry.stamp:
+                    entry = self._now(path, mark.key)
+                    mark = entry.mark
                 for name, (offset, size) in entry.places.items():
                     file.seek(offset)
                     data = file.read(size)
@@ -75,6 +80,13 @@ class WebDataset:
         except OSError as error:
             raise StoredDataError(f"{place}: cannot be read ({error})") from error
         return features_of(mark, arrays)
+
+    def _now(self, path: Path, key: str) -> Entry:
+        """The entry in a file that was written anew since."""
+        for entry in self.entries(path):
+            if entry.mark.key == key:
+                return entry
+        raise StoredDataError(f"{path}:{key}: is not there any more; a newer file may hold it")
 
 
 def sample_name(key: str) -> str:
@@ -102,31 +114,29 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
     return tar.offset - -(-len(data) // _BLOCK) * _BLOCK
 
 
-def _index_of(path: Path) -> bytes:
+def _index_of(file: BinaryIO) -> bytes:
     """Raises ValueError, KeyError, TypeError, AttributeError or OSError."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        start = file.read(2 * _BLOCK)
-        if not start.startswith(_HEAD.encode() + b"\0"):
-            raise ValueError(f"its first member is not {_HEAD}")
-        head = json.loads(start[_BLOCK:])
-        if head["format"] != _FORMAT:
-            raise ValueError(f"its format is {head['format']!r}")
-        if head["file_bytes"] != size:
-            raise ValueError(f"{size} bytes of {head['file_bytes']}")
-        _check_place(head["index_offset"], head["index_bytes"], size)
-        file.seek(head["index_offset"])
-        return file.read(head["index_bytes"])
+    start, size = file.read(2 * _BLOCK), os.fstat(file.fileno()).st_size
+    if not start.startswith(_HEAD.encode() + b"\0"):
+        raise ValueError(f"its first member is not {_HEAD}")
+    head = json.loads(start[_BLOCK:])
+    if head["format"] != _FORMAT:
+        raise ValueError(f"its format is {head['format']!r}")
+    if head["file_bytes"] != size:
+        raise ValueError(f"{size} bytes of {head['file_bytes']}")
+    _check_place(head["index_offset"], head["index_bytes"], size)
+    file.seek(head["index_offset"])
+    return file.read(head["index_bytes"])
 
 
-def _entry(line: dict[str, Any]) -> Entry:
+def _entry(line: dict[str, Any], stamp: tuple[int, int, int]) -> Entry:
     mark = mark_from_json(line["mark"])
     places = {str(name): (offset, size) for name, (offset, size) in line["places"].items()}
     if places.keys() != mark.contents.keys():
         raise ValueError(f"the places of {mark.key!r} are not its arrays'")
     for name, (offset, size) in places.items():
         _check_place(offset, size, offset + mark.contents[name]["size_bytes"])
-    return Entry(mark, places)
+    return Entry(mark, places, stamp)
 
 
 def _check_place(offset: object, size: object, end: int) -> None:

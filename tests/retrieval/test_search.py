@@ -199,7 +199,7 @@ def test_several_folders_of_features_in_one_index(features, training_world, tmp_
     assert 5 <= when["three_scenes"] < 9
 
 
-@pytest.mark.parametrize("layout", ["save_hdf5", "save_pickle", "packed"])
+@pytest.mark.parametrize("layout", ["save_hdf5", "save_pickle", "packed", "save_webdataset"])
 def test_every_format_of_features(layout, tiny, sample_videos, tmp_path):
     form = "save_hdf5" if layout == "packed" else layout
     extract_features(sample_videos, encoder=tiny, extraction_fps=2, batch_size=64, on_extraction=form, output_path=tmp_path)
