@@ -62,6 +62,8 @@ class RetrievalEvaluateConfig:
     bootstrap: int = key(1000, "resamples of the videos, for 95 % intervals; 0: none")
     seed: int = key(0, "of what is drawn: resamples, and the random baseline")
     encoder_checkpoint: str | None = key(None, "the encoder's own weights file, where its features were made with one")
+    policy_checkpoint: str | None = key(None, "frames_dir: weights of the selector's own network, where the checkpoint has one; "
+                                              "null: torchvision's published")
     feature_type: str = key("clip", "frames_dir: which family of models encodes the pictures")
     model_name: str = key("ViT-B/32", "frames_dir: which of its models")
     pretrained: str | None = key(None, "frames_dir: open_clip's tag")
@@ -87,6 +89,9 @@ class RetrievalEvaluateConfig:
         if (self.features is None) == (self.frames_dir is None):
             raise ConfigError("retrieval evaluate needs features=, a folder of stored features, or frames_dir=, folders of JPEGs: "
                               "one of them")
+        if self.policy_checkpoint is not None and (self.checkpoint is None or self.frames_dir is None):
+            raise ConfigError("policy_checkpoint= is what a checkpoint's selector sees the pictures of frames_dir= with: give both "
+                              "beside it, or leave it out")
         if self.annotations is None and self.dataset is None:
             raise ConfigError("retrieval evaluate needs annotations=, a JSON file of videos and captions or a folder with one (or "
                               "dataset=, whose annotations `retrieval prepare` wrote)")

@@ -57,7 +57,7 @@ def evaluation_of(config: RetrievalTrainConfig) -> RetrievalEvaluateConfig:
         checkpoint=config.resume, dataset=config.dataset, annotations=config.annotations, features=config.features,
         policy_features=config.policy_features, frames_dir=config.frames_dir if config.features is None else None,
         texts=config.texts, top_k=config.top_k, frame_agg=config.frame_agg, encoder_checkpoint=config.encoder.checkpoint,
-        seed=config.seed, device=config.device, test_annot=config.test_annot, **said)
+        policy_checkpoint=config.policy_checkpoint, seed=config.seed, device=config.device, test_annot=config.test_annot, **said)
     if config.output_path == RetrievalTrainConfig.output_path:  # not given: where evaluations go by themselves
         return asked
     return dataclasses.replace(asked, output_path=config.output_path)

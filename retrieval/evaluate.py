@@ -22,7 +22,7 @@ from ..models.registry import LazyEncoder
 from .annotations import CaptionedVideo, CaptionRule, read_annotations
 from .baselines import MOST_VIDEOS, best_positions
 from .evaluation_files import captions_file, training_file
-from .frame_folders import encode_folders
+from .frame_folders import encode_folders, policy_config
 from .gallery import Gallery, chosen_before, load_gallery, stored_by_id
 from .metrics import RetrievalMetrics, retrieval_metrics
 from .queries import QueryFeatures, query_features
@@ -83,8 +83,8 @@ def run(config: RetrievalEvaluateConfig, *, encoder: Encoder | None = None, quie
     videos = read_annotations(captions_file(config))
     folder = Path(config.output_path).expanduser()
     prepare(folder)
-    features, encoder = _features(config, checkpoint, videos, settings.num_frm, folder, encoder, device, quiet)
-    gallery = load_gallery(features, [video.video_id for video in videos], settings.num_frm, config.policy_features)
+    features, looks, encoder = _features(config, checkpoint, videos, settings.num_frm, folder, encoder, device, quiet)
+    gallery = load_gallery(features, [video.video_id for video in videos], settings.num_frm, looks)
     _check(config, checkpoint, gallery, encoder)
     texts = _Texts(config, checkpoint, gallery.encoder, settings, encoder, device)
     queries = texts.of(videos)
@@ -152,15 +152,22 @@ def _settings(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None) ->
 
 
 def _features(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None, videos: Sequence[CaptionedVideo], num_frm: int,
-              folder: Path, encoder: Encoder | None, device: str, quiet: bool) -> tuple[str, Encoder | None]:
-    """Where the features lie, and the encoder if one was loaded for them."""
+              folder: Path, encoder: Encoder | None, device: str, quiet: bool) -> tuple[str, str | None, Encoder | None]:
+    """Where the features lie and what the selector sees, and the encoder if one was loaded for them."""
     if config.frames_dir is None:
         assert config.features is not None
-        return config.features, encoder
+        return config.features, config.policy_features, encoder
     if encoder is None and checkpoint is not None:
         encoder = encoder_of(checkpoint.encoder, config.encoder_checkpoint, device)
-    return encode_folders(config.frames_dir, [video.video_id for video in videos], num_frm, folder, encoder=encoder,
-                          encoder_config=config.frames_encoder, batch_size=config.batch_size, device=device, quiet=quiet), encoder
+    policy = None if checkpoint is None or checkpoint.policy is None else policy_config(
+        checkpoint.policy, config.policy_checkpoint, device)
+    listed = [video.video_id for video in videos]
+    features = encode_folders(config.frames_dir, listed, num_frm, folder, encoder=encoder, encoder_config=config.frames_encoder,
+                              batch_size=config.batch_size, device=device, quiet=quiet)
+    if policy is None:
+        return features, config.policy_features, encoder
+    return features, encode_folders(config.frames_dir, listed, num_frm, folder, encoder=None, encoder_config=policy,
+                                    batch_size=config.batch_size, device=device, quiet=quiet), encoder
 
 
 def _check(config: RetrievalEvaluateConfig, checkpoint: Checkpoint | None, gallery: Gallery, encoder: Encoder | None) -> None:

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..configs.schema import EncoderConfig, ExtractConfig
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, WeightsError
 from ..extract.decode.images import pictures_in
 from ..extract.run import output_folder, run
 from ..extract.sampling import thinned
 from ..extract.stage_files import prepare, write_text
-from ..models.base import Encoder
+from ..models.base import Encoder, EncoderIdentity
 from ..models.registry import identify
 from .gallery import ID_COLUMN
 
@@ -59,6 +59,18 @@ def encode_folders(frames_dir: str, video_ids: Sequence[str], num_frm: int, outp
         log.warning("%s: %s; it counts as missing", failure.name, failure.reason)
     identity = encoder.identity if encoder is not None else identify(**asdict(encoder_config), device=device)
     return str(output_folder(wanted, identity))
+
+
+def policy_config(wanted: EncoderIdentity, checkpoint: str | None, device: str) -> EncoderConfig:
+    """The selector's own network, with the weights of a file or the published ones. Raises WeightsError where they are not those
+    that it was trained with."""
+    config = EncoderConfig(feature_type="policy", model_name=wanted.model_name, checkpoint=checkpoint, precision="float32",
+                           crop=wanted.crop, preprocess=wanted.preprocess)  # pyright: ignore[reportArgumentType]
+    here = identify(**asdict(config), device=device)
+    if here.weights_sha256 != wanted.weights_sha256:
+        raise WeightsError(f"policy_checkpoint={checkpoint}: the selector's {wanted.model_name} had weights of SHA-256 "
+                           f"{wanted.weights_sha256}, and these are {here.weights_sha256}: give the file that it was trained with")
+    return config
 
 
 def _link(pictures: Sequence[Path], folder: Path) -> None:

@@ -234,6 +234,7 @@ def test_folders_of_pictures_in_place_of_features(world, tmp_path, tiny, sample_
     ({"frame_agg": "mlp"}, "is trained"),
     ({"no_policy": True, "policy_features": "x"}, "policy_features"),
     ({"no_policy": True, "frames_dir": "x"}, "one of them"),
+    ({"checkpoint": True, "policy_checkpoint": "x"}, "give both beside it"),
     ({"no_policy": True, "num_frm": 4, "top_k": 5}, "top_k=5"),
     ({"no_policy": True, "qscore_temp": 0}, "qscore_temp"),
     ({"no_policy": True, "bootstrap": -1}, "bootstrap"),

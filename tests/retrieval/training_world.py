@@ -13,6 +13,7 @@ from clipreel.models.base import Encoder
 from clipreel.sample.events import draw_world, write_world
 
 TRAIN, TEST = 40, 12
+EPOCHS = 12  # of the training that tests share
 # Small networks: what is tested is training, not how well they do.
 SMALL = {"num_frm": 16, "top_k": 4, "frame_agg": "mlp", "hidden_dim": 32, "mlp_hidden_dim": 32, "batch_size": 8,
          "concat_captions": "mean", "device": "cpu", "seed": 3, "learning_rate": 1e-3}
