@@ -27,6 +27,8 @@ class ImagesReader:
         self._fps = fps
 
     def index(self, path: Path, *, by_decoding: bool = False) -> VideoIndex:
+        if path.is_file():
+            raise UnreadableVideoError(f"{path}: reader=images reads folders of pictures, and this is a file: leave reader= out")
         if self._fps is None:
             raise ConfigError(f"{path}: is a folder of pictures, and nothing says how many a second: "
                               "give fps=, such as fps=25")

@@ -111,3 +111,10 @@ def test_cameras_turn_their_pictures(tmp_path: Path) -> None:
     index = ImagesReader(1).index(tmp_path)
     assert (index.width, index.height) == (96, 64)
     assert np.array_equal(read(tmp_path, [0])[0], upright)
+
+
+@pytest.mark.parametrize("fps", [None, 25.0])
+def test_a_file_is_no_folder_of_pictures(tmp_path: Path, fps: float | None) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"")
+    with pytest.raises(UnreadableVideoError, match="reads folders of pictures, and this is a file: leave reader= out"):
+        ImagesReader(fps).index(tmp_path / "film.mp4")
