@@ -57,7 +57,7 @@ def load_config(schema: type[Schema], given: Mapping[str, Any], *, shipped: str 
     for name in values:
         if name not in known:
             raise ConfigError(f"there is no key {name!r}{nearest(name, known)} (--help lists every key)")
-        if name == "output_path" and schema is not ExtractConfig and "://" in str(values[name]):
+        if name == "output_path" and schema.__name__ != ExtractConfig.__name__ and "://" in str(values[name]):
             raise ConfigError(f"output_path={values[name]}: this command writes to folders only, extraction alone to URLs as well")
     typed = {name: convert(name, value, known[name].kind, texts_file=known[name].texts_file)
              for name, value in values.items()}

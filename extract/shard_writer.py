@@ -59,7 +59,7 @@ class ShardWriter:
                 for one in waiting:
                     try:
                         if is_done(one.job, self._store.mark(one.job.key)):
-                            raise ElsewhereError(f"{one.job.item.path}: another run has done it")
+                            raise ElsewhereError(f"{one.job.item}: another run has done it")
                         key = self._free_key(one.job, slots)
                     except ClipreelError as error:
                         commit.failed.append((one, error))
@@ -72,7 +72,7 @@ class ShardWriter:
             reason = error if isinstance(error, ClipreelError) else error.strerror or error
             settled = {id(one) for one, _ in commit.failed}
             return Commit({}, [*commit.failed, *(
-                (one, OutputError(f"{one.job.item.path}: its features cannot be written to {self._store.folder} ({reason})"))
+                (one, OutputError(f"{one.job.item}: its features cannot be written to {self._store.folder} ({reason})"))
                 for one in waiting if id(one) not in settled)])
         commit.stored.update(named)
         return commit

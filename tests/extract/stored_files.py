@@ -3,7 +3,7 @@
 import json
 
 
-def below(fs, place):
+def below(fs, place) -> dict[str, bytes]:
     place = place.removeprefix("s3://")
     return {name.removeprefix(f"{place}/"): fs.cat_file(name) for name in fs.find(place)}
 

@@ -30,6 +30,12 @@ def fs(s3):
 
 
 @pytest.fixture(scope="module")
+def sample_videos(sample_videos):
+    """Three are enough here."""
+    return sample_videos[:3]
+
+
+@pytest.fixture(scope="module")
 def at_s3(s3, fs, sample_videos):
     """The sample videos, at a URL."""
     for video in sample_videos:
