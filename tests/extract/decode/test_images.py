@@ -65,8 +65,6 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
         ImagesReader(1).index(tmp_path)
     with pytest.raises(UnreadableVideoError, match="No such file"):
         ImagesReader(1).index(tmp_path / "missing")
-    with pytest.raises(UnreadableVideoError, match="Not a directory"):
-        ImagesReader(1).index(fill(tmp_path, "1.png") / "1.png")
 
 
 def test_a_broken_picture_is_damage(tmp_path: Path) -> None:
