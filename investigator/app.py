@@ -32,7 +32,7 @@ _BODY_BYTES = queries.UPLOAD_BYTES + 4096
 
 
 def make_app(workbench: Workbench, *, host: str, token: str | None) -> Application:
-    """The whole application. `host`: what the server listens on; `token`: what clients must know, if anything."""
+    """The whole application. `host`: what the server is called by; `token`: what clients must know, if anything."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

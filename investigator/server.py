@@ -33,18 +33,16 @@ class InvestigatorServer:
         self._socket = _bound(config.host, config.port)
         self.port = int(self._socket.getsockname()[1])
         self.workbench = Workbench(config, encoder)
-        self._config = config
-        self._app = make_app(self.workbench, host=config.host, token=self.token)
+        every = config.host in ("0.0.0.0", "::", "")
+        self.name = socket.gethostname() if every else config.host  # by which it is called
+        self._app = make_app(self.workbench, host=self.name, token=self.token)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
         """What a person opens; it holds the token where one is asked for."""
-        host = self._config.host
-        if host in ("0.0.0.0", "::", ""):
-            host = socket.gethostname()
-        host = f"[{host}]" if ":" in host else host
+        host = f"[{self.name}]" if ":" in self.name else self.name
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token is not None else "")
 
     def run(self) -> None:

@@ -124,7 +124,10 @@ class TokenGuard:
             await _respond(send, 303, b"", [(b"location", path.encode()), (b"set-cookie", cookie.encode()),
                                             (b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer")])
         else:
-            await refuse(scope, send, 401, "this server asks for its token: Authorization: Bearer <token>",
+            way = "Authorization: Bearer <token>"
+            if self._cookie is not None:
+                way += ", or in a browser the address with ?token= that it printed when it was started"
+            await refuse(scope, send, 401, f"this server asks for its token: {way}",
                          [(b"www-authenticate", b"Bearer")])
 
     def _known(self, scope: Scope) -> bool:

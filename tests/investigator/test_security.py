@@ -4,6 +4,7 @@ import base64
 import os
 import socket
 import struct
+from urllib.parse import urlsplit
 
 import pytest
 from clipreel import cli
@@ -19,7 +20,7 @@ def handshake(port, **headers):
     sent = {"Host": f"127.0.0.1:{port}", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
             **{name.replace("_", "-"): value for name, value in headers.items()}}
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         connection.sendall(f"GET /ws HTTP/1.1\r\n{lines}\r\n".encode())
         return int(connection.recv(4096).split()[1])
@@ -145,7 +146,7 @@ def test_limits(start, videos, tmp_path):
     with connect(f"ws://127.0.0.1:{server.port}/ws") as page:
         page.send("x" * 5000)
         with pytest.raises(ConnectionClosed):
-            list(iter(lambda: page.recv(timeout=5), None))
+            list(iter(lambda: page.recv(timeout=60), None))
 
 
 def test_elsewhere_a_token_is_asked_for(start, videos, tmp_path):
@@ -154,6 +155,9 @@ def test_elsewhere_a_token_is_asked_for(start, videos, tmp_path):
     assert client.get("/api/state").status == 401 and client.get("/").status == 401
     assert client.get("/healthz").status == 200
     assert client.get("/?token=wrong").status == 401
+    printed = urlsplit(server.url)  # what a person opens is answered
+    assert client.get(f"/?{printed.query}", Host=printed.netloc).status == 303
+    assert "?token=" in client.get("/", Host=printed.netloc).json["error"]
     assert handshake(server.port) in (401, 403)
     exchanged = client.get(f"/?token={server.token}&x=1")
     assert exchanged.status == 303 and exchanged.headers["location"] == "/?x=1"
