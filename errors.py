@@ -13,6 +13,7 @@ ClipreelError
 ├── TrainingError           training cannot go on, its loss is no number (exit code 1)
 └── VideoError              one video cannot be used: a row in the report, the others go on (exit code 1)
     ├── UnreadableVideoError  not there, not a video, no video stream, refused
+    │   └── NvdecError        the decoder of a GPU cannot decode it
     ├── DamagedVideoError     it opens but ends early or breaks inside (`allow_truncated=true` keeps what decodes)
     ├── OutputError           its features cannot be written
     ├── EmptyVideoError       no frame comes out, or none inside start..end
@@ -78,6 +79,10 @@ class VideoError(ClipreelError):
 
 class UnreadableVideoError(VideoError):
     """The file is not there, is no video, has no video stream, or is refused."""
+
+
+class NvdecError(UnreadableVideoError):
+    """The decoder of a GPU cannot decode it; FFmpeg's may."""
 
 
 class DamagedVideoError(VideoError):

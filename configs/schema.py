@@ -75,7 +75,10 @@ class ExtractConfig:
         None, "select: weights of its policy network, where it was trained with a file of one's own; null: torchvision's")
     start: float | None = key(None, "seconds: take frames from here (inclusive)")
     end: float | None = key(None, "seconds: take frames up to here (exclusive)")
-    batch_size: int = key(1, "frames (viclip: windows) a forward pass, filled across videos")
+    batch_size: int | Literal["auto"] = key(
+        1, "frames (viclip: windows) a forward pass, filled across videos; auto: measured, as many as make it fast and fit")
+    compile: bool = key(
+        False, "torch.compile the network for this batch_size, and on GPUs use CUDA graphs: up to minutes of warm-up, then faster")
     deterministic: bool = key(
         False, "features equal to the bit whatever the order, other videos, workers or interruptions: batches of one video each, "
                "padded (needs one batch_size, kind of device and number of threads)")
@@ -86,8 +89,9 @@ class ExtractConfig:
     launcher: Literal["local", "ray"] = key("local", "ray: the work is done on all machines of a Ray cluster (extra ray)")
     address: str | None = key(None, "launcher=ray: host:port of the cluster; null or auto: the one that this machine is in")
     devices_per_node: int | None = key(None, "launcher=ray: workers on each machine; null: one a GPU, or one without GPUs")
-    reader: Literal["auto", "pyav", "decord", "images"] = key(
-        "auto", "what decodes; auto: images for a folder of pictures, else pyav")
+    reader: Literal["auto", "pyav", "decord", "images", "torchcodec"] = key(
+        "auto", "what decodes; auto: images for a folder of pictures, else pyav, and beside it the GPU's own decoder (NVDEC) where "
+                "there is one; torchcodec: on GPUs that alone")
     fps: float | None = key(None, "for a folder of pictures: how many a second (no file says it)")
     on_extraction: Literal["print", "save_numpy", "save_pickle", "save_hdf5", "save_h5", "save_webdataset"] = key(
         "print", "what becomes of the features (save_h5 is save_hdf5; save_webdataset: tars of many videos)")
@@ -123,7 +127,16 @@ class ExtractConfig:
         _positive("stride_seconds", self.stride_seconds, "a number of seconds above 0, or null for window_seconds")
         if self.stride_seconds is not None and self.window_seconds is None:
             raise ConfigError(f"stride_seconds={self.stride_seconds:g} needs window_seconds: how long each window is")
-        _positive("batch_size", self.batch_size, "a whole number above 0")
+        if self.batch_size != "auto":
+            _positive("batch_size", self.batch_size, "a whole number above 0, or auto")
+        elif self.deterministic:
+            raise ConfigError("batch_size=auto finds another size on another day, and deterministic=true fixes it: give a number")
+        if self.compile and self.deterministic:
+            raise ConfigError("compile=true may pick its kernels by timing them, so deterministic=true cannot be promised: leave "
+                              "one out")
+        if self.compile and self.select is not None:
+            raise ConfigError(f"compile=true does not go with select={self.select}, which counts the operations one by one: leave "
+                              "one out")
         _positive("workers", self.workers, "a whole number above 0, or null for one a core")
         _positive("decode_seconds_limit", self.decode_seconds_limit, "a number of seconds above 0, or null")
         _positive("fps", self.fps, "a number above 0")

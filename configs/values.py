@@ -23,8 +23,17 @@ def is_boolean_word(word: str) -> bool:
 def convert(name: str, value: Any, kind: Any, *, texts_file: bool = False) -> Any:
     """`value` as the annotated type `kind`; ConfigError names the key, the value and what is allowed."""
     if get_origin(kind) in (Union, types.UnionType):
-        if value is None or value in ("null", "~"):
+        if (value is None or value in ("null", "~")) and type(None) in get_args(kind):
             return None
+        words = [word for member in get_args(kind) if get_origin(member) is Literal for word in get_args(member)]
+        numbers = [member for member in get_args(kind) if member is not type(None) and get_origin(member) is not Literal]
+        if words and value in words:
+            return value
+        if words and numbers:  # a number, or one of some words
+            try:
+                return convert(name, value, numbers[0])
+            except ConfigError as error:
+                raise ConfigError(f"{name}={value}: allowed is {describe(kind)}") from error
         (kind,) = (member for member in get_args(kind) if member is not type(None))
     if get_origin(kind) is tuple and (value is None or value == "null"):
         return ()

@@ -18,8 +18,8 @@ from ..models.base import Encoder
 from ..models.registry import identify, load_encoder
 from .extractor import Units
 from .flops import FlopCount
-from .frames import FrameBatch
-from .framewise import FramewiseExtractor
+from .frames import DeviceFrameBatch, FrameBatch
+from .framewise import FramewiseExtractor, prepared
 from .job import Attempt, Candidates
 from .registry import EXTRACTORS
 from .report import SelectionUse
@@ -60,10 +60,8 @@ class ChoosingExtractor:
         chosen = Samples(samples.frames[rows], samples.timestamps_ms[rows], samples.begin_ms, samples.end_ms)
         return self._framewise.units(chosen)
 
-    def prepare(self, batch: FrameBatch) -> list[Candidate]:
-        from ..models.preprocess import preprocess_frames
-
-        looks = preprocess_frames(batch.pixels, self._policy.preprocess)
+    def prepare(self, batch: FrameBatch | DeviceFrameBatch) -> list[Candidate]:
+        looks = prepared(batch, self._policy.preprocess)
         return [Candidate(crop, look) for crop, look in zip(self._framewise.prepare(batch), looks, strict=True)]
 
     def choose(self, candidates: Candidates) -> list[tuple[Attempt, int, torch.Tensor]]:

@@ -18,7 +18,9 @@ import numpy as np
 
 from ..errors import ClipreelError, DamagedVideoError, IndexMismatchError
 from .decode.base import FrameReader
+from .decode.nvdec import own_stream
 from .decode.plan import split_by_gop
+from .decode.torchcodec import TorchcodecReader
 from .fetching import Fetcher, LocalVideo
 from .job import Attempt, Job
 from .lane import Lane, share_out
@@ -35,10 +37,14 @@ _MOST_PARTS = 16  # each reads the file's bytes again up to where it begins
 
 @dataclass(frozen=True)
 class _Begin:
-    """Index a video; `by_decoding` after its packets lied."""
+    """Index a video; `by_decoding` after its packets lied, `on_cpu` when a GPU's decoder cannot."""
 
     wishes: Wishes
     by_decoding: bool = False
+    on_cpu: bool = False
+
+    def suits(self, device: str | None) -> bool:
+        return device is None or not self.on_cpu
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class _Part:
     reader: FrameReader
     wanted: np.ndarray
     by_decoding: bool
+    device: str | None  # whose decoder is to do it; None: the CPU
+
+    def suits(self, device: str | None) -> bool:
+        return device == self.device
 
 
 class DecodePool:
@@ -61,15 +71,21 @@ class DecodePool:
         self._queued: deque[_Begin | _Part] = deque()
         self._running = 0
         self._fetcher, self.readers = Fetcher(options.tmp_path), Readers(options, stopped)
+        self._has_cpu_threads = options.cpu_threads > 0
+        self._said_unsupported = False
         self.cpu_seconds = 0.0
 
-    def work(self) -> None:
-        """One thread's life."""
-        while (task := self._take()) is not None:
+    def work(self, device: str | None = None) -> None:
+        """One thread's life, with the CPU or with a GPU's decoder (NVDEC)."""
+        with own_stream(device):
+            self._work(device)
+
+    def _work(self, device: str | None) -> None:
+        while (task := self._take(device)) is not None:
             began = time.thread_time()
             try:
                 if isinstance(task, _Begin):
-                    self._begin(task)
+                    self._begin(task, device)
                 else:
                     self._decode(task)
                     task.video.release()
@@ -85,15 +101,16 @@ class DecodePool:
         self.readers.close()
         self.cpu_seconds += self.readers.cpu_seconds
 
-    def _take(self) -> _Begin | _Part | None:
+    def _take(self, device: str | None) -> _Begin | _Part | None:
         with self._tasks:
             while not self._stopped.is_set():
                 closed = self._videos.closed  # asked first: what was added before it was closed is there
-                if self._queued:
-                    task = self._queued.popleft()
+                task = next((queued for queued in self._queued if queued.suits(device)), None)
+                if task is not None:
+                    self._queued.remove(task)
                 elif (video := self._videos.take()) is not None:
                     task = _Begin([(self._lanes[place], job) for place, job in video])
-                elif closed and not self._running:
+                elif closed and not self._running and not self._queued:
                     return None
                 else:
                     self._tasks.wait(0.1)  # a video under way may still be split, or begun anew
@@ -102,7 +119,7 @@ class DecodePool:
                 return task
         return None
 
-    def _begin(self, task: _Begin) -> None:
+    def _begin(self, task: _Begin, device: str | None) -> None:
         begun = [(lane, job) for lane, job in task.wishes if self._tried(lane, job, lambda: lane.begin(job) or True)]  # noqa: B023
         if not begun:
             return
@@ -112,13 +129,16 @@ class DecodePool:
             for lane, job in begun:
                 self._fail(lane, job, error)
             return
-        self._index(begun, video, by_decoding=task.by_decoding)
+        if device is not None and self._has_cpu_threads and video.path.is_dir():
+            self._queue(_Begin(begun, task.by_decoding, on_cpu=True))
+        else:
+            self._index(begun, video, by_decoding=task.by_decoding, device=device)
         video.release()
 
-    def _index(self, begun: Wishes, video: LocalVideo, *, by_decoding: bool) -> None:
+    def _index(self, begun: Wishes, video: LocalVideo, *, by_decoding: bool, device: str | None) -> None:
         options = self._options
         try:
-            reader = self.readers.of(video.path, begun[0][1].decoder_deaths)
+            reader = self.readers.of(video.path, begun[0][1].decoder_deaths) if device is None else TorchcodecReader(device)
             index = reader.index(video.path, by_decoding=by_decoding)
         except Exception as error:  # noqa: BLE001  as above
             for lane, job in begun:
@@ -133,37 +153,45 @@ class DecodePool:
         idle = self._videos.closed and len(self._videos) + len(self._queued) < options.workers
         parts = split_by_gop(index.packets, wanted, min(2 * options.workers, _MOST_PARTS) if idle else 1)
         takers = [(lane, Attempt(job, index, units, len(parts))) for lane, job, units in asked]
-        tasks = [_Part(takers, video, reader, part, by_decoding) for part in parts]
+        tasks = [_Part(takers, video, reader, part, by_decoding, device) for part in parts]
         video.share(len(tasks) - 1)
-        with self._tasks:
-            self._queued.extend(tasks[1:])
-            self._tasks.notify_all()
+        self._queue(*tasks[1:])
         self._decode(tasks[0])
 
+    def _queue(self, *tasks: _Begin | _Part) -> None:
+        with self._tasks:
+            self._queued.extend(tasks)
+            self._tasks.notify_all()
+
     def _decode(self, part: _Part) -> None:
-        takers = part.takers
+        takers, reader = part.takers, part.reader
+        # What a GPU decodes stays there.
+        frames = reader.frames_on_device if part.device is not None and isinstance(reader, TorchcodecReader) else reader.frames
         try:
-            for batch in part.reader.frames(takers[0][1].index, part.wanted, allow_truncated=self._options.allow_truncated):
+            for batch in frames(takers[0][1].index, part.wanted, allow_truncated=self._options.allow_truncated):
                 takers = [(lane, attempt) for lane, attempt in takers if not attempt.given_up]
                 if not takers:
                     return
                 share_out(batch, takers)
-        except IndexMismatchError as error:
-            again = [(lane, attempt.job) for lane, attempt in takers if attempt.give_up()]  # else another part has seen to it
-            if part.by_decoding:
-                for lane, job in again:
-                    self._fail(lane, job, DamagedVideoError(str(error)), part.video)
-            elif again:
-                with self._tasks:
-                    self._queued.append(_Begin(again, by_decoding=True))
-                    self._tasks.notify_all()
         except Exception as error:  # noqa: BLE001  as above
-            for lane, attempt in takers:
-                if attempt.give_up():
-                    self._fail(lane, attempt.job, error, part.video)
+            again = [(lane, attempt.job) for lane, attempt in takers if attempt.give_up()]  # else another part has seen to it
+            if again:
+                self._retry_or_fail(again, part, error)
         else:
             for lane, attempt in takers:
                 lane.end_of_part(attempt)
+
+    def _retry_or_fail(self, wishes: Wishes, part: _Part, error: Exception) -> None:
+        if part.device is not None and self._has_cpu_threads:  # whose word is the last
+            if not self._said_unsupported:
+                self._said_unsupported = True
+                log.info("note: what %s cannot decode is decoded on the CPU, such as: %s", part.device, error)
+            self._queue(_Begin(wishes, on_cpu=True))
+        elif isinstance(error, IndexMismatchError) and not part.by_decoding:
+            self._queue(_Begin(wishes, by_decoding=True))
+        else:
+            for lane, job in wishes:
+                self._fail(lane, job, DamagedVideoError(str(error)) if isinstance(error, IndexMismatchError) else error, part.video)
 
     def _tried(self, lane: Lane, job: Job, step: Callable[[], Result], video: LocalVideo | None = None) -> Result | None:
         """What the step gives; None where it failed, which the lane is told."""

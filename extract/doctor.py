@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ from .. import __version__
 from ..configs.doctor_schema import DoctorConfig
 from ..errors import ClipreelError
 from ..models.download import cache_dir
+from .compiling import compile_fault
 
 _NEEDED = ("torch", "torchvision", "av", "clip-anytorch", "open_clip_torch", "omegaconf", "numpy", "h5py")
 _EXTRAS = {"decord": "reader=decord", "torchcodec": "decoding on GPUs", "faiss-cpu": "search of millions of videos",
@@ -115,10 +115,30 @@ def _decoding() -> Iterator[Finding]:
     if absent:
         yield Finding("fault", "codecs", f"this FFmpeg cannot decode {', '.join(absent)}", "pip install --force-reinstall av")
     yield Finding("ok", "codecs", ", ".join(name for name in codecs if name not in absent))
-    if find_library("nvcuvid") is None:
-        yield Finding("ok", "NVDEC", "the driver has none: videos are decoded on the CPU")
-    else:
-        yield Finding("ok", "NVDEC", "the driver's library is here")
+    yield from _gpu_decoding()
+
+
+def _gpu_decoding() -> Iterator[Finding]:
+    """torchcodec and the GPUs' own decoders, each tried on a frame of the sample video."""
+    import torch
+
+    from .decode.nvdec import nvdec_fault, torchcodec_fault
+
+    fault = torchcodec_fault()
+    if not torch.cuda.is_available():
+        yield Finding("ok", "NVDEC", "no CUDA device: videos are decoded on the CPU")
+        if fault is not None and _is_installed("torchcodec"):
+            yield Finding("note", "torchcodec", fault)
+        return
+    for number in range(torch.cuda.device_count()):
+        fault = nvdec_fault(f"cuda:{number}")
+        if fault is None:
+            yield Finding("ok", "NVDEC", f"cuda:{number} decodes videos beside the CPU")
+        else:
+            yield Finding("note", "NVDEC", "videos are decoded on the CPU alone", fault)
+    fault = compile_fault("cuda")
+    if fault is not None:
+        yield Finding("note", "compile=true", "cannot be used", fault)
 
 
 def _room(name: str, folder: Path, instead: str) -> Finding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .frames import FrameBatch
+from .frames import DeviceFrameBatch, FrameBatch
 from .sampling import Samples
 
 if TYPE_CHECKING:
@@ -43,6 +43,6 @@ class Extractor(Protocol):
 
     def units(self, samples: Samples) -> Units: ...
 
-    def prepare(self, batch: FrameBatch) -> Iterable[Any]: ...
+    def prepare(self, batch: FrameBatch | DeviceFrameBatch) -> Iterable[Any]: ...
 
     def encode(self, crops: torch.Tensor) -> np.ndarray: ...

@@ -110,6 +110,8 @@ class OneByOne:
         import torch
 
         began = time.perf_counter()
+        if any(one.is_cuda for one in pixels):  # by a GPU's decoder, perhaps another's
+            pixels = [one.to(self._extractor.encoder.device) for one in pixels]
         features = self._extractor.encode(torch.stack(pixels))
         return _known(Encoded(features, time.perf_counter() - began))
 

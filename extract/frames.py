@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,5 +88,28 @@ class FrameBatch:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def only(self, wanted: np.ndarray) -> FrameBatch:
+        """Those of bool [n]."""
+        return FrameBatch(self.pixels[wanted], self.frames[wanted], self.timestamps_ms[wanted])
+
     def __repr__(self) -> str:
         return f"FrameBatch(pixels={self.pixels.shape}, timestamps_ms={self.timestamps_ms.shape})"
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceFrameBatch:
+    """As FrameBatch, with pixels that lie where they were decoded."""
+
+    pixels: torch.Tensor  # uint8 RGB [n, h, w, 3]
+    frames: np.ndarray  # int64 [n]
+    timestamps_ms: np.ndarray  # float64 [n]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def only(self, wanted: np.ndarray) -> DeviceFrameBatch:
+        """Those of bool [n]."""
+        return DeviceFrameBatch(self.pixels[np.flatnonzero(wanted).tolist()], self.frames[wanted], self.timestamps_ms[wanted])
+
+    def on_cpu(self) -> FrameBatch:
+        return FrameBatch(self.pixels.cpu().numpy(), self.frames, self.timestamps_ms)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .extractor import Units
-from .frames import FrameBatch
+from .frames import DeviceFrameBatch, FrameBatch
 from .sampling import Samples
 
 if TYPE_CHECKING:
     import torch
 
-    from ..models.base import Encoder
+    from ..models.base import Encoder, PreprocessSpec
 
 
 class FramewiseExtractor:
@@ -26,12 +26,28 @@ class FramewiseExtractor:
         wanted = samples.wanted
         return Units(wanted[:, None], np.searchsorted(wanted, samples.frames), samples.timestamps_ms)
 
-    def prepare(self, batch: FrameBatch) -> torch.Tensor:
-        from ..models.preprocess import preprocess_frames
-
-        return preprocess_frames(batch.pixels, self.encoder.preprocess)
+    def prepare(self, batch: FrameBatch | DeviceFrameBatch) -> torch.Tensor:
+        return prepared(batch, self.encoder.preprocess)
 
     def encode(self, crops: torch.Tensor) -> np.ndarray:
-        if self.encoder.device.type == "cuda":
+        if self.encoder.device.type == "cuda" and not crops.is_cuda:
             crops = crops.pin_memory().to(self.encoder.device, non_blocking=True)
         return self.encoder.encode(crops).float().cpu().numpy()
+
+
+def prepared(batch: FrameBatch | DeviceFrameBatch, spec: PreprocessSpec) -> torch.Tensor:
+    """uint8 [n, 3, S, S]: where the frames lie, if they can be prepared there, else on the CPU."""
+    from ..models.device_resize import preprocess_on_device, resizes_on_device
+    from ..models.preprocess import preprocess_frames
+
+    if isinstance(batch, FrameBatch):
+        return preprocess_frames(batch.pixels, spec)
+    if not resizes_on_device(batch.pixels.shape[1], batch.pixels.shape[2], spec):
+        return preprocess_frames(batch.on_cpu().pixels, spec)
+    crops = preprocess_on_device(batch.pixels, spec)
+    if crops.is_cuda:
+        import torch
+
+        # Other threads take them on streams of their own, which know nothing of this one's. Nobody but this decoder waits here.
+        torch.cuda.current_stream(crops.device).synchronize()
+    return crops

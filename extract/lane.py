@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .extractor import Extractor
-from .frames import FrameBatch
+from .frames import DeviceFrameBatch, FrameBatch
 from .job import Attempt, Candidates, Job
 from .sampling import SamplingRequest
 from .videos import VideoItem
@@ -54,7 +54,7 @@ class Lane:
             self.emit(attempt, units)
 
 
-def share_out(batch: FrameBatch, takers: list[tuple[Lane, Attempt]]) -> None:
+def share_out(batch: FrameBatch | DeviceFrameBatch, takers: list[tuple[Lane, Attempt]]) -> None:
     """Decoded frames to all that want them; those that see them alike share the crops."""
     if len(takers) == 1:
         ((lane, attempt),) = takers
@@ -69,7 +69,7 @@ def share_out(batch: FrameBatch, takers: list[tuple[Lane, Attempt]]) -> None:
         wanted = np.isin(batch.frames, np.concatenate([attempt.units.wanted for _, attempt in group]))
         if not wanted.any():
             continue
-        some = FrameBatch(batch.pixels[wanted], batch.frames[wanted], batch.timestamps_ms[wanted])
+        some = batch.only(wanted)
         crops = list(group[0][0].extractor.prepare(some))
         for lane, attempt in group:
             lane.take(attempt, some.frames, crops)

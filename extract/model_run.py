@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,10 @@ from ..configs.schema import ExtractConfig
 from ..errors import ConfigError
 from ..models.base import Encoder, EncoderIdentity
 from ..models.registry import identify, load_encoder
+from .batch_size import find_batch_size
 from .choosing import choosing_extractor, read_selection, use_of
+from .compiling import compiled
+from .decoders import nvdec_devices
 from .devices import resolve_devices
 from .extractor import Extractor
 from .features import Features
@@ -44,9 +47,11 @@ class ModelRun:
     todo: list[Job]  # of them, what is not stored
     devices: list[str]
     selection: Checkpoint | None
+    nvdec: tuple[str, ...] = ()  # of the devices those that decode, too
     extractors: list[Extractor] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     use_elsewhere: SelectionUse | None = None  # of a cluster's workers
+    batch_size: int | None = None  # once it is known
 
     @staticmethod
     def of(config: ExtractConfig, items: Sequence[VideoItem], encoder: Encoder | None, quiet: bool,
@@ -59,10 +64,13 @@ class ModelRun:
             devices = ["cpu"]
         check_windows(identity.feature_type, config.window_seconds)
         selection = read_selection(config, identity.feature_type, devices[0])
+        nvdec = nvdec_devices(config, devices)
         store = open_output(config, identity)
         outcome = Outcome(config, identity, store, quiet, selection.fingerprint if selection is not None else None, decoder_deaths)
+        outcome.nvdec = bool(nvdec)
         jobs = outcome.plan(items)
-        return ModelRun(config, outcome, jobs, [job for job in jobs if job.key not in outcome.skipped], devices, selection)
+        todo = [job for job in jobs if job.key not in outcome.skipped]
+        return ModelRun(config, outcome, jobs, todo, devices, selection, nvdec)
 
     @property
     def store(self) -> FeatureStore | None:
@@ -84,6 +92,8 @@ class ModelRun:
         for one in encoders:
             if one.identity != outcome.identity:  # a file or a server that changed since the run was planned
                 raise ConfigError(f"the model is another one by now: {one.identity}, and was {outcome.identity}; start again")
+            if config.compile:
+                compiled(one)  # says what is lacking, now; what is compiled, is for one batch size
         if config.show_pred and config.pred_texts:
             outcome.predictor = Predictor(encoders[0], config.pred_texts)
         self.extractors = [make_extractor(one, config.window_seconds, config.stride_seconds) if self.selection is None
@@ -93,8 +103,26 @@ class ModelRun:
     def use(self) -> SelectionUse | None:
         return self.use_elsewhere or use_of(self.extractors)
 
-    def pipeline(self) -> Pipeline:
-        pipeline = Pipeline(self.extractors, options_of(self.config), self.outcome)
+    def pipeline(self, say: Callable[[str], None] = lambda what: None) -> Pipeline:
+        """Ready to run; `say` is told what takes long. Raises ConfigError where the network cannot be compiled."""
+        config, name = self.config, self.outcome.identity.model_name
+        if self.batch_size is None:
+            if config.batch_size == "auto":
+                say(f"finding the batch size of {name}")
+            self.batch_size = config.batch_size if config.batch_size != "auto" else find_batch_size(self.extractors)
+            if config.compile:
+                self.extractors = [make_extractor(compiled(one.encoder), config.window_seconds, config.stride_seconds)
+                                   for one in self.extractors]
+        if config.compile:
+            say(f"compiling {name} for batches of {self.batch_size}")
+        try:
+            pipeline = Pipeline(self.extractors, options_of(config, self.batch_size, self.nvdec), self.outcome)
+        except RuntimeError as error:
+            if not config.compile:
+                raise
+            raise ConfigError(f"compile=true: {name} cannot be compiled for batches of {self.batch_size} "
+                              f"({str(error).strip().splitlines()[0]}); leave it out") from error
+        say("")
         self.tally = pipeline.tally
         return pipeline
 
@@ -118,10 +146,12 @@ class ModelRun:
                       selection=self.use)
 
 
-def options_of(config: ExtractConfig) -> PipelineOptions:
+def options_of(config: ExtractConfig, batch_size: int | None = None, nvdec: tuple[str, ...] = ()) -> PipelineOptions:
+    """`batch_size`: what was found, where the config says auto."""
+    size = batch_size or (1 if config.batch_size == "auto" else config.batch_size)
     request = SamplingRequest(config.extraction_fps, config.extraction_total, config.sampling, config.start, config.end)
-    return PipelineOptions(request, config.batch_size, config.workers or os.cpu_count() or 1, config.reader, config.fps,
-                           config.allow_truncated, deterministic=config.deterministic,
+    return PipelineOptions(request, size, config.workers or os.cpu_count() or 1, config.reader, config.fps,
+                           config.allow_truncated, nvdec=nvdec, deterministic=config.deterministic, compiled=config.compile,
                            tmp_path=config.tmp_path, isolate=config.isolate, decode_seconds_limit=config.decode_seconds_limit)
 
 

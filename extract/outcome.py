@@ -14,6 +14,7 @@ from .. import __version__
 from ..configs.schema import ExtractConfig
 from ..errors import ClipreelError, DecoderDiedError, ElsewhereError, OutputError, QuarantinedError, UnreadableVideoError
 from ..models.base import EncoderIdentity
+from .decoders import reader_name
 from .features import Features, Provenance, Settings, Source
 from .fetching import identified_at_url
 from .isolated_decode import DEATHS
@@ -46,6 +47,7 @@ class Outcome:
     quiet: bool
     select: str | None = None  # the fingerprint of what chooses frames before the encoder
     decoder_deaths: Mapping[str, int] = field(default_factory=dict)  # content id -> how often, in earlier runs
+    nvdec: bool = False  # GPUs' decoders take part
     predictor: Predictor | None = None
     run: str | None = None  # that several workers share: they take over each other's leases
     completed: dict[str, int] = field(default_factory=dict)  # key -> number of its job
@@ -262,7 +264,7 @@ class Outcome:
 
     def _settings(self, item: VideoItem) -> Settings:
         config, pictures = self.config, item.url is None and item.path.is_dir()
-        reader = config.reader if config.reader != "auto" else "images" if pictures else "pyav"
+        reader = reader_name(config.reader, nvdec=self.nvdec, pictures=pictures)
         return Settings(self.identity, config.sampling, config.extraction_fps, config.extraction_total, config.start,
                         config.end, config.fps if pictures else None, reader, config.dtype, config.normalize,
                         config.window_seconds, config.stride_seconds or config.window_seconds, self.select)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import ClipreelError
 from .choosing import ChoosingExtractor
+from .decode.nvdec import THREADS
 from .decode_pool import DecodePool
 from .extractor import Extractor
 from .forward import Encoded, forward_of
@@ -219,7 +220,8 @@ def run_together(pipelines: Sequence[Pipeline], videos: VideoQueue | Iterable[Vi
         pipeline._stop = first._stop
     queued = videos if isinstance(videos, VideoQueue) else VideoQueue(videos)
     pool = DecodePool(first._options, first._stop, [pipeline._lane for pipeline in pipelines], queued)
-    decoders = [first._thread(pool.work) for _ in range(first._options.workers)]
+    decoders = [first._thread(pool.work) for _ in range(first._options.cpu_threads)]
+    decoders += [first._thread(pool.work, device) for device in first._options.nvdec for _ in range(THREADS)]
     every = [(pipeline, *pipeline._threads()) for pipeline in pipelines]
     workers, writers = [worker for _, some, _ in every for worker in some], [writer for _, _, writer in every]
     try:

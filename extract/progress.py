@@ -20,6 +20,12 @@ class Progress:
         self._shown, self._enabled = 0, enabled
         self._bar = tqdm(total=videos, unit="video", file=sys.stderr, disable=None if enabled else True)
 
+    def stage(self, what: str) -> None:
+        """What is done before the first video, such as compiling; nothing when that is over."""
+        self._bar.set_description(what or None)
+        if what and self._enabled and self._bar.disable:
+            log.info("%s", what)
+
     def update(self, finished: int, frames: int, video_seconds: float) -> None:
         elapsed = max(time.monotonic() - self._began, 1e-6)
         self._bar.set_postfix_str(f"{frames / elapsed:.1f} frames/s, {video_seconds / elapsed:.1f} h of video/h",

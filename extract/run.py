@@ -74,7 +74,8 @@ def _run_models(configs: Sequence[ExtractConfig], encoder: Encoder | None, quiet
             if cluster is not None:
                 cluster.run(busy, sorted(videos.items()), tick)
             else:
-                run_together([model.pipeline() for model in busy], [videos[number] for number in sorted(videos)], tick)
+                pipelines = [model.pipeline(progress.stage) for model in busy]
+                run_together(pipelines, [videos[number] for number in sorted(videos)], tick)
             tick()
         untried = False
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .extractor import Units
-from .frames import FrameBatch
+from .frames import DeviceFrameBatch, FrameBatch
 from .framewise import FramewiseExtractor
 from .sampling import Samples
 
@@ -51,7 +51,7 @@ class WindowExtractor:
         frames, rows = np.unique(samples.frames[np.stack(chosen)], axis=0, return_inverse=True)  # [u, T], [n]
         return Units(frames, rows.reshape(-1), samples.timestamps_ms[first], intervals)
 
-    def prepare(self, batch: FrameBatch) -> torch.Tensor:
+    def prepare(self, batch: FrameBatch | DeviceFrameBatch) -> torch.Tensor:
         return self._framewise.prepare(batch)
 
     def encode(self, crops: torch.Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@ from .base import FrameReader
 from .decord import DecordReader
 from .images import ImagesReader
 from .pyav import PyavReader
+from .torchcodec import TorchcodecReader
 
 
 def reader_for(path: Path, name: str, fps: float | None = None) -> FrameReader:
@@ -26,4 +27,5 @@ READERS: dict[str, Callable[[float | None], FrameReader]] = {
     "pyav": lambda fps: PyavReader(),
     "decord": lambda fps: DecordReader(),
     "images": ImagesReader,
+    "torchcodec": lambda fps: TorchcodecReader(),
 }
