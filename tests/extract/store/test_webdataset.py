@@ -7,6 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 from clipreel.errors import StoredDataError
+from clipreel.extract.store.find import find_stored
 from clipreel.extract.store.sharded import ShardedStore
 from clipreel.tests.extract.store.test_sharded import KEYS, again
 
@@ -72,3 +73,25 @@ def test_an_index_that_lies(tmp_path, make_features):
         path.write_bytes(content[:at] + new[:len(old)] + content[at + len(old):])
         with pytest.raises(StoredDataError):
             again(store).read("a")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bytes_changed_at_random(tmp_path, make_features, seed):
+    """Whatever is read is what was written, or is refused as ours are; nothing else is raised."""
+    videos = {key: make_features(rows=3, seed=number) for number, key in enumerate("ab")}
+    path = ShardedStore(tmp_path, "save_webdataset", 10).write_many(videos)
+    whole, numbers, refused = path.read_bytes(), np.random.default_rng(seed), 0
+    written = {features.features.tobytes() for features in videos.values()}
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in numbers.integers(0, len(content), numbers.integers(1, 30)):
+            content[place] = numbers.integers(0, 256)
+        path.write_bytes(content[:int(numbers.integers(0, 2 * len(content)))] if numbers.integers(0, 4) == 0 else content)
+        for video in find_stored(path):
+            try:
+                features = video.read(True)
+            except StoredDataError:
+                refused += 1
+                continue
+            assert features.features.tobytes() in written
+    assert refused
