@@ -29,7 +29,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--videos", type=int, default=260)
     arguments.add_argument("--seconds", type=float, default=30.0)
-    arguments.add_argument("--rounds", type=int, default=2)
+    arguments.add_argument("--rounds", type=int, default=1)
     options = arguments.parse_args()
     began = time.perf_counter()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

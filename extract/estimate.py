@@ -12,6 +12,7 @@ from ..models.registry import load_encoder
 from .choosing import read_selection
 from .decode.registry import reader_for
 from .devices import resolve_devices
+from .fetching import Fetcher
 from .registry import make_extractor
 from .run import options_of, videos_of
 from .sampling import sample
@@ -29,17 +30,26 @@ def run(config: ExtractConfig) -> int:
     extractor, dim = make_extractor(encoder, config.window_seconds, config.stride_seconds), encoder.dim
 
     def measure(item: VideoItem) -> tuple[int, float] | str:
+        video = None
         try:
-            index = reader_for(item.path, options.reader, options.fps).index(item.path)
+            video = fetcher.local(item, None)
+            index = reader_for(video.path, options.reader, options.fps).index(video.path)
             if index.damage and not options.allow_truncated:
-                return f"{item.path}: {index.damage} (allow_truncated=true keeps what decodes)"
+                return f"{item}: {index.damage} (allow_truncated=true keeps what decodes)"
             rows = len(extractor.units(sample(index, options.request_of(item))).rows)
             return rows if selection is None else min(rows, selection.options.top_k), index.duration_seconds
         except VideoError as error:
-            return str(error)
+            return str(error) if video is None else str(error).replace(str(video.path), str(item))
+        finally:
+            if video is not None:
+                video.release()
 
-    with ThreadPoolExecutor(options.workers) as pool:
-        results = list(pool.map(measure, items))
+    fetcher = Fetcher(options.tmp_path)
+    try:
+        with ThreadPoolExecutor(options.workers) as pool:
+            results = list(pool.map(measure, items))
+    finally:
+        fetcher.close()
     good = [result for result in results if not isinstance(result, str)]
     bad = [result for result in results if isinstance(result, str)]
     rows, seconds = sum(rows for rows, _ in good), sum(duration for _, duration in good)

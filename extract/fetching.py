@@ -64,8 +64,9 @@ class Fetcher:
         self._own: Path | None = None
         self._lock, self._number = threading.Lock(), 0
 
-    def local(self, item: VideoItem, content_id: str) -> LocalVideo:
-        """The item's file: its own, or fetched. Raises UnreadableVideoError where it cannot be had, or is another by now."""
+    def local(self, item: VideoItem, content_id: str | None) -> LocalVideo:
+        """The item's file: its own, or fetched. Raises UnreadableVideoError where it cannot be had, or is another by now than that
+        of the content id."""
         if item.url is None:
             return LocalVideo(item.path, fetched=False)
         try:
@@ -75,7 +76,7 @@ class Fetcher:
                                        "tmp_path=") from error
         try:
             remote.fetch(item.url, str(video.path))
-            if content_id_of_file(video.path, item) != content_id:
+            if content_id is not None and content_id_of_file(video.path, item) != content_id:
                 raise UnreadableVideoError(f"{item}: is another file than when this run began, or came incomplete; start again")
         except OSError as error:
             video.release()

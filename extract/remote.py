@@ -180,13 +180,18 @@ def find_videos_at(url: str, suffixes: set[str]) -> list[str]:
 
 
 def create(url: str, content: bytes) -> bool:
-    """Make this file, if there is none; whether it was made. Raises OSError."""
+    """Make this file, of content that nobody else writes, if there is none; whether it was made. Raises OSError."""
     fs, name = connect(url)
     try:
         with os_errors(url):
             fs.pipe_file(name, content, mode="create")
     except FileExistsError:
         return False
+    except OSError:  # of two at once S3 may tell one of a conflict; and an answer may be lost
+        there = read_if_there(url)
+        if there is None:
+            raise
+        return there == content
     return True
 
 

@@ -82,6 +82,8 @@ def read_list(name: str) -> list[VideoItem]:
 def content_id(item: VideoItem) -> str:
     """32 hex digits by which a store knows a video again: size and three pieces of the file (of a folder of pictures:
     names, sizes and the first picture), and the segment. Raises UnreadableVideoError."""
+    if item.url is not None:
+        raise UnreadableVideoError(f"{item}: is at a URL, which only extraction and dry_run read; fetch it first")
     try:
         return content_id_of_file(item.path, item)
     except FileNotFoundError as error:

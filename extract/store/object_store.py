@@ -6,6 +6,7 @@ Formats know files only: what they write and read goes by way of a temporary fol
 
 from __future__ import annotations
 
+import logging
 import secrets
 import tempfile
 import time
@@ -22,6 +23,7 @@ from .hdf5 import HDF5, SUFFIX, group_name
 from .separate import META_SUFFIX, NUMPY, PICKLE, SeparateFiles, mark_of_file
 from .store import FORMATS, FeatureStore
 
+log = logging.getLogger("clipreel")
 _LOCK_SECONDS = 60.0  # a lock that stood unchanged for so long, while it was looked at, is of a run that died
 # Protocols whose folders are but parts of names; s3fs would make a bucket of one that is misspelt.
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory"}
@@ -41,7 +43,9 @@ class ObjectStore(FeatureStore):
             with remote.os_errors(self.place):
                 fs.makedirs(path, exist_ok=True)
         probe = f"{self.place}/.clipreel-write-test-{secrets.token_hex(4)}"
-        remote.write_bytes(probe, b"")
+        if remote.create(probe, b"one") and remote.create(probe, b"two"):
+            log.warning("%s: what is there is written over where only new files were asked for: two runs at once may do a video "
+                        "twice", self.place)
         remote.remove(probe)
 
     @contextmanager

@@ -231,7 +231,17 @@ def test_what_is_refused_before_anything_is_started(s3, keys, error, said, sampl
         extract_features(keys.pop("videos"), encoder=tiny, **keys)
 
 
+def test_a_dry_run_counts_what_is_at_urls(s3, at_s3, sample_videos, capsys):
+    words = ["model_name=tiny", "extraction_fps=1", "dry_run=true"]
+    assert cli.main([*words, f"video_paths=[{', '.join(map(str, sample_videos))}]"]) == 0
+    assert cli.main([*words, f"video_paths={at_s3}"]) == 0
+    here, there = capsys.readouterr().out.splitlines()
+    assert here == there
+
+
 def test_other_commands_refuse_urls(tmp_path, capsys):
+    assert cli.main(["frames", "s3://bucket/a.mp4", str(tmp_path / "frames")]) == 1
+    assert "only extraction and dry_run read" in capsys.readouterr().err
     assert cli.main(["texts", str(tmp_path / "a.txt"), "model_name=tiny", "output_path=s3://bucket/x"]) == 2
     assert "writes to folders only" in capsys.readouterr().err
 
