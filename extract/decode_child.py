@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import pickle
@@ -19,11 +20,14 @@ import numpy as np
 from .decode.registry import reader_for
 from .frames import VideoIndex
 
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 FRACTIONS = ("time_base", "start_seconds", "fps")  # of a VideoIndex; in JSON pairs of numbers
 
 
 def serve() -> None:
     """Answer requests until the parent is gone or kills this process."""
+    if sys.platform == "linux":  # it goes with the thread that started it, even while a decoder holds the interpreter's lock
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for whatever a library prints
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -24,7 +24,8 @@ from .frames import FrameBatch, PacketTable, VideoIndex
 
 log = logging.getLogger("clipreel")
 DEATHS = 2  # of its process that put a video into quarantine
-SECONDS = 600.0  # a video's decoding may take, where no limit is given; and twice as long as it plays
+SECONDS = 600.0  # a video's decoding may take, where no limit is given; and twice as long as it plays,
+_LONGEST_SECONDS = 86400.0  # if that is no lie
 
 
 class IsolatedReader:
@@ -48,7 +49,7 @@ class IsolatedReader:
                 self._bury(path, death)
                 continue
             if self._given_limit is None:
-                self._limit = SECONDS + 2 * index.duration_seconds
+                self._limit = SECONDS + 2 * min(index.duration_seconds, _LONGEST_SECONDS)
             return index
 
     def frames(self, index: VideoIndex, wanted: np.ndarray, *, allow_truncated: bool = False) -> Iterator[FrameBatch]:

@@ -8,7 +8,9 @@ import torch
 from clipreel import extract_features
 from clipreel.errors import ClipreelError, ConfigError
 from clipreel.extract.framewise import FramewiseExtractor
+from clipreel.tests.extract.test_choosing import write_selection
 from clipreel.tests.media import Recipe
+from clipreel.tests.viclip_small import write_small
 
 KEYS = {"deterministic": True, "batch_size": 8, "extraction_fps": 5}
 
@@ -70,6 +72,21 @@ def test_what_does_not_decode_leaves_the_rest_whole(tiny, zoo):
     a, b = (report.features["cut"].features for report in reports)
     assert np.array_equal(a, b)
     assert reports[0].features["cut"].provenance.source.damage is not None
+
+
+def test_windows_too(videos, tmp_path):
+    model = {"feature_type": "viclip", "model_name": "custom", "checkpoint": write_small(tmp_path / "small.pth"), "device": "cpu"}
+    keys = {**KEYS, **model, "batch_size": 4, "window_seconds": 0.5, "stride_seconds": 0.2}
+    one, many = (extract_features(some, workers=workers, **keys).features for some, workers in ((videos[::-1], 1), (videos, 4)))
+    assert len(one["5"]) > 30
+    assert same(many, {key: features.features for key, features in one.items()})
+
+
+def test_chosen_frames_too(tiny, videos, tmp_path):
+    keys = {**KEYS, "encoder": tiny, "batch_size": 2, "select": str(write_selection(tmp_path / "random.safetensors", tiny=tiny))}
+    one, many = (extract_features(some, workers=workers, **keys).features for some, workers in ((videos[::-1], 1), (videos, 4)))
+    assert {len(features) for features in one.values()} == {3}
+    assert same(many, {key: features.features for key, features in one.items()})
 
 
 def test_memory_that_runs_out_is_an_error_not_a_smaller_batch(tiny, videos, monkeypatch):

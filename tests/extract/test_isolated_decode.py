@@ -159,6 +159,21 @@ def test_a_video_that_kills_its_process_twice_is_in_quarantine(tiny, videos, fau
     assert sorted(extract_features(videos(name), **keys).skipped) == ["a", name, "z"]
 
 
+def test_an_interrupted_retry_leaves_it_in_quarantine(tiny, videos, faulty, tmp_path, monkeypatch):
+    keys = {**KEYS, "encoder": tiny, "output_path": tmp_path / "out", "isolate": True}
+    extract_features(videos("crash"), **keys)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clipreel.extract.run.run_together", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(**keys, retry_failed=True)
+    assert [(row["error"], row["decoder_deaths"]) for row in rows(tmp_path / "out")] == [("Interrupted", 2)]
+    assert "in quarantine since an earlier run" in extract_features(videos("crash"), **keys).failed[0].reason
+
+
 def test_another_file_of_that_name_is_not_in_quarantine(tiny, videos, faulty, tmp_path):
     keys = {**KEYS, "encoder": tiny, "output_path": tmp_path / "out"}
     folder = videos("crash")
@@ -217,12 +232,13 @@ def test_an_interrupt_does_not_wait_for_a_hang(tiny, videos, faulty, no_child_le
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_hanging_child_goes_with_a_killed_parent(videos):
+@pytest.mark.parametrize("name", ["hang-index", "spin-index"])
+def test_a_hanging_child_goes_with_a_killed_parent(videos, name):
     code = ("import sys, threading\nfrom pathlib import Path\nfrom clipreel.extract import decode_process, isolated_decode\n"
             f"decode_process._CHILD = {CHILD!r}\nprocesses = decode_process.DecodeProcesses(threading.Event())\n"
             "child = processes.take()\nprint(child._process.pid, flush=True)\nprocesses.give_back(child, 0.0)\n"
             "isolated_decode.IsolatedReader(processes, 'auto', None, None).index(Path(sys.argv[1]))")
-    with subprocess.Popen([sys.executable, "-c", code, str(videos("hang-index") / "hang-index.mp4")], stdout=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-c", code, str(videos(name) / f"{name}.mp4")], stdout=subprocess.PIPE,
                           text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
