@@ -21,6 +21,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
 NO_NETWORK = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 LONG_MS = 60_000  # what is waited for comes in a moment, but for machines that are busy
 WIDTHS = ((1440, 900), (390, 844))
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 STILL = "(id) => { const video = document.getElementById(id); return !video.seeking && video.readyState >= 2; }"
 
 
@@ -96,7 +97,7 @@ class Visit:
     def settled_code(self, video: str = "video") -> int:
         """The same, once no seek is under way and the frame has been presented."""
         self.page.wait_for_function(STILL, arg=video)
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(TWO_FRAMES)
         return self.code(video)
 
     def plot_pixel(self, seconds: float, start: float, end: float) -> tuple[float, float]:
@@ -121,14 +122,16 @@ def axe_violations(page: Any, source: str) -> list[str]:
             for one in found["violations"] if one["impact"] in ("serious", "critical")]
 
 
-def look(tab: Visit, folder: Path, name: str, axe: str, *, every: bool = False) -> None:
-    """Screenshots in light and dark, wide and narrow, none of them wider than its window; axe on one of them, or on every."""
+def look(tab: Visit, folder: Path | None, name: str, axe: str, *, every: bool = False) -> None:
+    """The page in light and dark, wide and narrow, never wider than its window; axe on one of them, or on every. With a folder,
+    screenshots go there."""
     for width, height in WIDTHS:
         tab.page.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):
             tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            tab.page.wait_for_timeout(100)
-            tab.page.screenshot(path=folder / f"{name}_{scheme}_{width}.png", full_page=True)
+            tab.page.evaluate(TWO_FRAMES)
+            if folder is not None:
+                tab.page.screenshot(path=folder / f"{name}_{scheme}_{width}.png", full_page=True)
             assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{name} is wider than {width}"
             if every or (scheme, width) == ("light", 1440):
                 assert axe_violations(tab.page, axe) == [], f"{name}, {scheme}, {width}"

@@ -28,7 +28,7 @@ class Client:
         self.port, self.address = port, address
 
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=180)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
@@ -59,7 +59,7 @@ class Client:
         scores = np.frombuffer(answer.body, "<f4", offset=4 + length + 8 * len(times)).reshape(len(queries), -1)
         return header, times, scores
 
-    def wait(self, job: str, *states: str, seconds: float = 60) -> dict:
+    def wait(self, job: str, *states: str, seconds: float = 180) -> dict:
         """The job when it is in one of these states (done, failed or cancelled)."""
         until, record = time.monotonic() + seconds, None
         while time.monotonic() < until:

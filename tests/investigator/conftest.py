@@ -114,12 +114,12 @@ def visit(chromium, site):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Where screenshots go: CLIPREEL_SCREENSHOTS, to be looked at, or a temporary folder."""
+def pictures():
+    """Where screenshots of every state go, to be looked at: CLIPREEL_SCREENSHOTS; None without it."""
     kept = os.environ.get("CLIPREEL_SCREENSHOTS")
     if kept:
         Path(kept).mkdir(parents=True, exist_ok=True)
-    return Path(kept) if kept else tmp_path_factory.mktemp("screenshots")
+    return Path(kept) if kept else None
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ def test_a_cancelled_analysis_goes_on_where_it_was(start, videos, tmp_path, tiny
     client, _ = start(model=slow, **keys(videos, tmp_path))
     video, red = by_name(client)["three_scenes.mp4"], client.text("a green triangle")
     job = client.post(f"/api/videos/{video}/analyse").json["id"]
-    assert slow.reached.wait(30)
+    assert slow.reached.wait(180)
     client.post(f"/api/jobs/{job}/cancel")
     assert client.wait(job)["state"] == "cancelled"
     record = client.get(f"/api/videos/{video}").json
@@ -83,7 +83,7 @@ def test_pause_lets_others_run_and_resume_goes_on(start, videos, tmp_path, slow)
     client, _ = start(model=slow, **keys(videos, tmp_path))
     names = by_name(client)
     first = client.post(f"/api/videos/{names['three_scenes.mp4']}/analyse").json["id"]
-    assert slow.reached.wait(30)
+    assert slow.reached.wait(180)
     assert client.post(f"/api/jobs/{first}/pause").json["state"] == "paused"
     client.analyse(names["moving_shapes.webm"])
     held = client.get(f"/api/jobs/{first}").json
@@ -128,7 +128,7 @@ def test_what_is_stored_stands_until_it_is_replaced(start, videos, tmp_path, tin
     client, _ = start(model=slow, **keys(videos, tmp_path))
     video, green = by_name(client)["three_scenes.mp4"], client.text("a green triangle")
     job = client.post(f"/api/videos/{video}/analyse", {"again": True}).json["id"]
-    assert slow.reached.wait(30)
+    assert slow.reached.wait(180)
     client.post(f"/api/jobs/{job}/cancel")
     assert client.wait(job)["state"] == "cancelled"
     header, times, _ = client.curves(video, [green])

