@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..extract.extractor import Extractor, Units
-from ..extract.frames import FrameBatch, VideoIndex
+from ..extract.frames import DeviceFrameBatch, FrameBatch, VideoIndex
 from ..extract.sampling import Samples
 from .control import Control
 
@@ -30,7 +30,7 @@ class WatchedExtractor:
     def units(self, samples: Samples) -> Units:
         return self._choose(self._inner.units(samples))
 
-    def prepare(self, batch: FrameBatch) -> Iterable[Any]:
+    def prepare(self, batch: FrameBatch | DeviceFrameBatch) -> Iterable[Any]:
         self._control.check()
         for time_ms, picture in zip(batch.timestamps_ms.tolist(), batch.pixels, strict=True):
             self._see(time_ms, picture)
