@@ -12,6 +12,7 @@ learned choice is 3 points either way):
     0      85.0      85.8     99.1 %             4.4 / 19.4
     1      84.0      86.2     97.4 %             5.8 / 18.2
     2      86.2      87.2     98.9 %             4.8 / 21.2
+    7      85.4      86.4     98.8 %             5.2 / 19.0
 
     k-medoids: 4.8 to 7.2 with the mean, 21.2 to 26.0 with the model's aggregation; all 16 frames: 5.0 to 6.6, 62.2 to 64.2; Q-Score
     over all 16: 17.2 to 19.6. Of a seed: videos 14 s, features 16 to 23 s, training 13 s, evaluation 2 s.
