@@ -79,6 +79,9 @@ class DifferencingConfig:
         for name in ("retrieval_strings", "batch_size", "image_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: allowed is a whole number above 0")
+        if self.swap and self.judge != "openai":
+            raise ConfigError(f"swap=true asks a judge twice, and judge={self.judge} measures both videos alike: leave it out, or "
+                              "give judge=openai")
         if not 0 <= self.margin < float("inf"):
             raise ConfigError(f"margin={self.margin}: allowed is a number from 0 up")
         _check_calls(self)

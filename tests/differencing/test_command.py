@@ -75,6 +75,7 @@ def test_help_lists_every_key(capsys):
     (["videos=[A, B]", "proposals=P", "judge=openai"], "judge=openai asks.*judge=clip.*base_url="),
     (["videos=[A, B]", "proposals=none.json"], "proposals=none.json: there is no such file"),
     (["videos=[FOLDER, B]", "proposals=P"], "folder of pictures.*give fps="),
+    (["videos=[A, B]", "proposals=P", "swap=true"], "judge=clip measures both videos alike.*give judge=openai"),
     (["videos=[A, B]", "proposals=P", "fps=0"], "fps=0.0: allowed"),
     (["dataset=none.parquet", "proposals=P"], "no such file or folder"), (["dataset=D", "proposals=P", "split=hard"], "no pair of"),
     (["dataset=D", "proposals=P", "split=simple"], r"split=simple: allowed is easy \| medium"),
