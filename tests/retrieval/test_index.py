@@ -137,7 +137,7 @@ def test_a_long_life_ends_as_a_new_index(tmp_path, dtype, structure, monkeypatch
     monkeypatch.setattr(index_update, "_LEAST_UNCOVERED", 30)
     empty, rng, there = replace(EMPTY, dtype=dtype, structure=structure), np.random.default_rng(4), {}
     folder = tmp_path / "long"
-    for step in range(30):
+    for step in range(20):
         new = rng.choice(400, int(rng.integers(0, 40)), replace=False)
         gone = {str(number) for number in rng.choice(400, int(rng.integers(0, 25)))} - {str(number) for number in new}
         change = update_index(folder, empty, some(new, step), gone)
@@ -296,23 +296,29 @@ def test_another_versions_layout_is_said(tmp_path):
 _WRITER = """
 import os, sys
 from pathlib import Path
-from clipreel.extract.store import files
 from clipreel.retrieval import index_update
 from clipreel.tests.retrieval.test_index import EMPTY, some, replace
 
-step, stop = 0, int(sys.argv[2])
-real = os.replace
+def update(stop):
+    step, real = 0, os.replace
 
-def replace_and_count(*words):
-    global step
-    if step == stop:
-        os.kill(os.getpid(), 9)
-    step += 1
-    real(*words)
+    def replace_and_count(*words):
+        nonlocal step
+        if step == stop:
+            os.kill(os.getpid(), 9)
+        step += 1
+        real(*words)
 
-os.replace = replace_and_count
-index_update.update_index(Path(sys.argv[1]), replace(EMPTY, dtype="int8"), some(range(50, 90), 1), ["3"])
-print(step)
+    os.replace = replace_and_count
+    index_update.update_index(Path(sys.argv[1]), replace(EMPTY, dtype="int8"), some(range(50, 90), 1), ["3"])
+
+for stop in map(int, sys.argv[2:]):
+    child = os.fork()
+    if not child:
+        update(stop)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    input()  # until what it left has been looked at
 """
 
 
@@ -321,14 +327,16 @@ def test_a_killed_update_leaves_the_old_index(tmp_path):
     update_index(folder, empty, some(range(60)))
     before = (folder / MANIFEST).read_bytes()
     stops = (0, 3, 7)  # of the files that are put in place, the manifest is the last
-    for stop in stops:
-        process = subprocess.run([sys.executable, "-c", _WRITER, str(folder), str(stop)], capture_output=True, text=True,
-                                 check=False)
-        assert process.returncode == -signal.SIGKILL, process.stderr
-        assert (folder / MANIFEST).read_bytes() == before
-        index = VectorIndex.open(folder)
-        assert len(index) == 60
-        assert found(index, vectors_of([3, 55]), 1) == [["3"], ["55"]]
+    with subprocess.Popen([sys.executable, "-c", _WRITER, str(folder), *map(str, stops)], text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as writers:
+        assert writers.stdin is not None and writers.stdout is not None
+        for _ in stops:
+            assert int(writers.stdout.readline()) == -signal.SIGKILL
+            assert (folder / MANIFEST).read_bytes() == before
+            index = VectorIndex.open(folder)
+            assert len(index) == 60
+            assert found(index, vectors_of([3, 55]), 1) == [["3"], ["55"]]
+            print(file=writers.stdin, flush=True)
     assert len(list(folder.iterdir())) > len(read_manifest(folder).files())  # what the killed ones left
     assert update_index(folder, empty, some(range(50, 90), 1), ["3"]) == Change(30, 10, 1, 89)
     index = VectorIndex.open(folder)

@@ -167,10 +167,11 @@ def test_word_aggregation_keeps_its_text_tower(world, tmp_path):
 
 
 def test_two_processes_are_one(world, tmp_path):
-    """The same losses and weights at the same global batch."""
-    shared = {"policy_backbone": "raw", "num_epochs": 1, "validation_fraction": 0}
-    one = train_retrieval(**keys(world, tmp_path / "one", **shared, batch_size=4))
-    words = [f"{name}={value}" for name, value in keys(world, tmp_path / "two", **shared, batch_size=2).items()]
+    """The same losses and weights at the same global batch; Q-Score compares everybody's texts with everybody's frames."""
+    shared = {"policy_backbone": "raw", "num_epochs": 1, "validation_fraction": 0, "frame_agg": "qscore",
+              "concat_captions": "indep-all"}
+    one = train_retrieval(**keys(world, tmp_path / "one", **shared, batch_size=8))
+    words = [f"{name}={value}" for name, value in keys(world, tmp_path / "two", **shared, batch_size=4).items()]
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(MAIN),
                            "retrieval", "train", *words], capture_output=True, text=True, timeout=120, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})

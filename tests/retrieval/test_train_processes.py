@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from clipreel.models.adaclip.checkpoint import load_checkpoint, load_training_state
 from clipreel.retrieval.api import train_retrieval
@@ -27,9 +26,9 @@ def losses(folder):
         return np.array([float(row["loss"]) for row in csv.DictReader(file)])
 
 
-@pytest.mark.parametrize("change", [{"optim": "adamw"}, {"frame_agg": "qscore", "concat_captions": "indep-all"}], ids=str)
-def test_two_processes_train_as_one_does(training_world, tmp_path, change):
+def test_two_processes_train_as_one_does(training_world, tmp_path):
     """Batches of 8 in two processes are those of 16 in one: the same losses and weights, but for the order of sums."""
+    change = {"optim": "adamw"}
     one = train_retrieval(**training_world.keys(tmp_path / "one", num_epochs=4, **{"batch_size": 16, **change}))
     words = training_world.words(tmp_path / "two", num_epochs=4, **{"batch_size": 8, **change})
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(MAIN),
@@ -54,7 +53,7 @@ def train_start(world, folder, change):
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(training_world, tmp_path):
-    epochs = 60
+    epochs = 30
     whole = train_retrieval(**training_world.keys(tmp_path / "whole", num_epochs=epochs))
     words = training_world.words(tmp_path / "killed", num_epochs=epochs)
     process = subprocess.Popen([sys.executable, str(MAIN), "retrieval", "train", *words], stdout=subprocess.DEVNULL,

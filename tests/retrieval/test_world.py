@@ -11,7 +11,7 @@ from clipreel.retrieval.gallery import load_gallery
 from clipreel.retrieval.metrics import retrieval_metrics
 from clipreel.sample.events import draw_world, write_world
 
-TRAIN, TEST, SEED = 160, 120, 3
+TRAIN, TEST, SEED = 120, 100, 3
 K = 4  # of 16
 UNLEARNT = {"uniform", "random", "centre", "best fixed"}
 
