@@ -1,4 +1,4 @@
-"""`compile=true`: encoders whose image tower went through torch.compile."""
+"""`compile=true`: encoders whose image tower goes through torch.compile."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class ModelRun:
     def use(self) -> SelectionUse | None:
         return self.use_elsewhere or use_of(self.extractors)
 
-    def pipeline(self, say: Callable[[str], None] = lambda what: None) -> Pipeline:
+    def pipeline(self, say: Callable[[str], object] = lambda what: None) -> Pipeline:
         """Ready to run; `say` is told what takes long. Raises ConfigError where the network cannot be compiled."""
         config, name = self.config, self.outcome.identity.model_name
         if self.batch_size is None:
