@@ -71,7 +71,7 @@ class RayCluster:
                               "cpu" if self._machines.device == "cpu" else "cuda:0", self._run, self._mark, os.getcwd())
         for model in models:
             assert model.store is not None
-            model.store.write_beside(self._mark, b"")
+            model.store.write_beside(self._mark, b"here")
         try:
             self._seen = time.monotonic()
             while self._unsettled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from ..models.registry import identify
 from .cluster_worker import ClusterWorker, Share, Step, WorkerOrders
 from .video_queue import Video
 
+_KNOCK_SECONDS = 10.0
 Place = tuple[str, int]  # the id of a machine, and which of its devices
 
 
@@ -37,6 +39,14 @@ class Worker:
         self.awaited = self.actor.step.remote(videos, last)
 
 
+def _knock(address: str | None) -> None:
+    """Ray itself would try for a minute, and then end the process. Raises OSError where nobody listens."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS):
+            pass
+
+
 class RayMachines:
     """A connection to a cluster. Raises MissingExtraError, and ConfigError where no cluster answers."""
 
@@ -49,6 +59,7 @@ class RayMachines:
         self._connected_here = not ray.is_initialized()
         if self._connected_here:
             try:
+                _knock(config.address)
                 ray.init(address=config.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise ConfigError(f"address={config.address or 'auto'}: no Ray cluster answers there ({error}); start one with "

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ..errors import ConfigError, MissingExtraError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SMALL = 16 << 20  # bytes; metadata, leases and locks have less
 _IN_EXTRA = {"s3": "s3fs", "s3a": "s3fs", "http": "aiohttp", "https": "aiohttp"}  # protocol -> what the extra s3 brings for it
 
 
@@ -57,7 +58,9 @@ class RemoteFile:
         return self.url
 
     def is_file(self) -> bool:
-        return read_if_there(self.url) is not None
+        with suppress(FileNotFoundError):
+            return size(self.url) >= 0
+        return False
 
     def read_text(self, encoding: str) -> str:
         return read_bytes(self.url).decode(encoding)
@@ -209,10 +212,19 @@ def size(url: str) -> int:
         return int(fs.size(name))
 
 
-def read_if_there(url: str) -> bytes | None:
-    """Raises OSError."""
+def read_if_there(url: str, *, whole: bool = False) -> bytes | None:
+    """A file's content, in one request; of more than 16 MiB the beginning alone, unless `whole`. Raises OSError."""
+    fs, name = connect(url)
     try:
-        return read_bytes(url)
+        try:
+            with os_errors(url):
+                return fs.cat_file(name) if whole else fs.cat_file(name, start=0, end=_SMALL)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if whole:
+                raise
+            return read_bytes(url)  # of an empty file S3 gives no range
     except FileNotFoundError:
         return None
 

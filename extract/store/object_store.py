@@ -106,7 +106,7 @@ class ObjectStore(FeatureStore):
         """A temporary folder with what is stored under the key, or (not `whole`) with files that have but its sizes; None where
         there is no mark."""
         name = f"{key}{self._mark_suffix}"
-        content = remote.read_if_there(self._url(name))
+        content = remote.read_if_there(self._url(name), whole=self._mark_suffix == SUFFIX)
         if content is None:
             yield None
             return

@@ -131,6 +131,19 @@ def test_a_video_that_kills_its_worker_is_a_failure_of_its_own(cluster, many, al
     assert not list(tmp_path.rglob(".leases"))
 
 
+def test_a_machine_with_another_folder_behind_the_name_is_refused(cluster, many, tmp_path, capfd):
+    def hide(stopped):  # what tells workers that it is the same folder
+        while not stopped.wait(0.005):
+            for path in tmp_path.rglob(".*.clipreel-tmp"):
+                path.unlink(missing_ok=True)
+
+    with meanwhile(hide):
+        assert cli.main(words(many, tmp_path, "launcher=ray", f"address={cluster.address}")) == 2
+    assert f"error: output_path={tmp_path} is another folder on" in capfd.readouterr().err
+    assert not ray.is_initialized()
+    assert not list(tmp_path.rglob("*_meta.json"))
+
+
 def test_an_interrupt_keeps_what_is_done_and_leaves_nothing_behind(cluster, many, alone, tmp_path, monkeypatch):
     update = Progress.update
 
@@ -157,6 +170,7 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nothing_behind(cluster, many
     ({"device_ids": ["0"]}, "the cluster names the devices"),
     ({"launcher": "local", "address": "auto"}, "go with launcher=ray"),
     ({"devices_per_node": 0}, "devices_per_node=0"),
+    ({"address": "127.0.0.1:9"}, "no Ray cluster answers there"),
 ])
 def test_words_that_do_not_go_together(more, said, sample_videos, tmp_path):
     keys = {"model_name": "tiny", "on_extraction": "save_numpy", "output_path": tmp_path, "launcher": "ray"} | more

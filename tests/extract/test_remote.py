@@ -231,6 +231,15 @@ def test_what_is_refused_before_anything_is_started(s3, keys, error, said, sampl
         extract_features(keys.pop("videos"), encoder=tiny, **keys)
 
 
+def test_small_files_are_read_in_one_request(s3, fs):
+    for content in (b"", b"x", bytes(1000)):
+        fs.pipe_file("bucket/small", content)
+        assert remote.read_if_there(f"{s3}/small") == remote.read_if_there(f"{s3}/small", whole=True) == content
+        assert remote.RemoteFile(f"{s3}/small").is_file()
+    assert remote.read_if_there(f"{s3}/none") is None
+    assert not remote.RemoteFile(f"{s3}/none").is_file()
+
+
 def test_a_dry_run_counts_what_is_at_urls(s3, at_s3, sample_videos, capsys):
     words = ["model_name=tiny", "extraction_fps=1", "dry_run=true"]
     assert cli.main([*words, f"video_paths=[{', '.join(map(str, sample_videos))}]"]) == 0
