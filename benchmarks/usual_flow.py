@@ -2,9 +2,11 @@
 
 ffmpeg re-encodes the video at FPS without sound, OpenCV reads it, PIL prepares, CLIP encodes in batches of 32,
 with inference_mode and the same number of threads as ours. Prints its parts, without imports and model loading.
+DEVICE=cuda in the environment: the network is there, its features come back to the host.
 usage: usual_flow.py CHECKPOINT FPS VIDEO...     needs ffmpeg on the path, opencv-python-headless, clip
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,8 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
 checkpoint, fps, *videos = sys.argv[1:]
-model = build_model(dict(torch.load(checkpoint, weights_only=True))).float().eval()
+device = os.environ.get("DEVICE", "cpu")
+model = build_model(dict(torch.load(checkpoint, weights_only=True))).float().eval().to(device)
 size = model.visual.input_resolution
 prepare = Compose([
     Resize(size, InterpolationMode.BICUBIC), CenterCrop(size), ToTensor(),
@@ -40,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
             seconds["read_and_prepare"] += time.perf_counter() - t
             if batch and (len(batch) == 32 or not more):
                 t = time.perf_counter()
-                rows += len(model.encode_image(torch.stack(batch)))
+                rows += len(model.encode_image(torch.stack(batch).to(device)).cpu())
                 batch = []
                 seconds["encode"] += time.perf_counter() - t
 parts = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items())
