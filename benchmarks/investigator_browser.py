@@ -9,6 +9,7 @@ where something moved. `click`: from the mouse button to the presented frame, pa
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import statistics
@@ -22,6 +23,7 @@ from urllib.parse import urlencode
 from clipreel import extract_features, load_encoder
 from clipreel.configs.investigator_schema import InvestigatorConfig
 from clipreel.investigator.server import InvestigatorServer
+from investigator_curve import asked
 from investigator_reopen import TEXTS, two_hours
 from playwright.sync_api import sync_playwright
 from videos import make_video
@@ -56,11 +58,12 @@ def moved_per_second(page: Any, selector: str, move: Any) -> float:
     while (passed := time.perf_counter() - began) < SECONDS:
         move(passed / SECONDS)
     return page.evaluate("() => { frames_seen.stop = true; const { times } = frames_seen; "
-                         "return (times.length - 1) / (times.at(-1) - times[0]) * 1000; }")
+                         "return times.length > 1 ? (times.length - 1) / (times.at(-1) - times[0]) * 1000 : 0; }")
 
 
 def box_of(page, selector: str):
-    """Where it is: x, y, width and height in pixels."""
+    """Where it is on screen: x, y, width and height in pixels."""
+    page.locator(selector).scroll_into_view_if_needed()
     box = page.locator(selector).bounding_box()
     if box is None:
         raise SystemExit(f"{selector} is not on the page")
@@ -81,6 +84,9 @@ def main() -> None:
     extract_features(short, encoder=encoder, extraction_fps=1, on_extraction="save_numpy", output_path=str(output), batch_size=32)
     config = InvestigatorConfig(video_path=str(long), roots=(str(short.parent),), output_path=str(output), port=0, device="cpu")
     server = InvestigatorServer(config, encoder).start()
+    for video in (server.workbench.first_video, server.workbench.library.open_path(str(short)).id):
+        while not json.loads(asked(server.port, "GET", f"/api/videos/{video}/sprites"))["complete"]:
+            time.sleep(0.5)  # thumbnails are made when it is opened for the first time
     texts = urlencode({f"text{number}": text for number, text in enumerate(TEXTS)})
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
