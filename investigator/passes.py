@@ -31,8 +31,9 @@ class WatchedExtractor:
         return self._choose(self._inner.units(samples))
 
     def prepare(self, batch: FrameBatch | DeviceFrameBatch) -> Iterable[Any]:
+        seen = batch if isinstance(batch, FrameBatch) else batch.on_cpu()
         self._control.check()
-        for time_ms, picture in zip(batch.timestamps_ms.tolist(), batch.pixels, strict=True):
+        for time_ms, picture in zip(batch.timestamps_ms.tolist(), seen.pixels, strict=True):
             self._see(time_ms, picture)
         return self._inner.prepare(batch)
 
