@@ -188,6 +188,8 @@ def _model(config: ExtractConfig, identity: EncoderIdentity, orders: WorkerOrder
     if not _is_there(store, orders.mark):
         raise ConfigError(f"output_path={config.output_path} is another folder on {socket.gethostname()} than where the run was "
                           "started: give a folder that all machines share, or a URL")
+    if isinstance(store, ObjectStore):
+        store.owner = orders.run
     selection = read_selection(config, identity.feature_type, orders.device)
     outcome = Outcome(config, identity, store, quiet=True, select=selection.fingerprint if selection is not None else None,
                       run=orders.run)

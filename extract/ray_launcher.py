@@ -28,6 +28,7 @@ from .outcome import lease_name
 from .pipeline import Tally
 from .ray_machines import Place, RayMachines, Worker, WorkerLostError
 from .report import Failure
+from .store.base import Mark
 from .store.files import remove_stale, temporary_beside
 from .store.object_store import ObjectStore
 from .video_queue import Video
@@ -50,6 +51,7 @@ class RayCluster:
         self._gone: list[list[Share]] = []  # of workers that are no more
         self._lost: dict[Place, int] = {}
         self._orphans: set[int] = set()  # numbers that a lost worker had at hand, and may have a lease of
+        self._found: list[tuple[int, Mark]] = []  # place of the model, and what a lost worker had stored and not reported
         self._suspect: dict[int, int] = {}  # number -> workers that died with it at hand
         self._queue: deque[tuple[int, Video]] = deque()
         self._unsettled: dict[int, Video] = {}
@@ -152,7 +154,7 @@ class RayCluster:
             outcome, numbers = self._models[place].outcome, self._numbers[place]
             outcome.completed.update(share.completed)
             outcome.failures.extend(share.failures)
-            outcome.elsewhere.extend(share.elsewhere)
+            outcome.elsewhere.extend(key for key in share.elsewhere if not self._is_ours(place, key))
             failed = [numbers[row.key] for row in share.failures]
             outcome.failed_numbers.update(failed)
             settled = [*(number for _, number in share.completed), *failed, *(numbers[key] for key in share.elsewhere)]
@@ -167,12 +169,24 @@ class RayCluster:
                     worker.at_hand.pop(number, None)
         self._add_up()
 
+    def _is_ours(self, place: int, key: str) -> bool:
+        """Whether what a worker found done was done by another one, which was lost before it could say so."""
+        model, number = self._models[place], self._numbers[place][key]
+        mark = model.store.mark(key) if model.store is not None and number in self._orphans else None
+        if mark is None:
+            return False
+        model.outcome.completed[key] = number
+        self._found.append((place, mark))
+        return True
+
     def _add_up(self) -> None:
         everyone = [*self._gone, *(worker.shares for worker in self._workers if worker.shares)]
         for place, model in enumerate(self._models):
             shares = [shares[place] for shares in everyone]
-            model.outcome.rows = sum(share.rows for share in shares)
-            model.outcome.video_seconds = sum(share.video_seconds for share in shares)
+            found = [mark for other, mark in self._found if other == place]
+            model.outcome.rows = sum(share.rows for share in shares) + sum(mark.shape[0] for mark in found)
+            model.outcome.video_seconds = sum(share.video_seconds for share in shares) + sum(
+                mark.provenance.source.duration_seconds for mark in found)
             model.tally = Tally()
             for number, share in enumerate(shares):
                 model.tally.add(share.tally, f"{number}/")
@@ -185,7 +199,7 @@ class RayCluster:
         if worker.shares:
             self._gone.append(worker.shares)
         self._lost[worker.place] = self._lost.get(worker.place, 0) + 1
-        self._orphans.update(worker.at_hand)
+        self._orphan(worker)
         log.warning("a worker of the cluster was lost (%s); others do the %d videos that it had", error, len(worker.at_hand))
         blamed = self._machines.has(worker.place)  # the machine is there: was it a video?
         for number, video in sorted(worker.at_hand.items(), reverse=True):
@@ -196,6 +210,16 @@ class RayCluster:
                 self._fail(number, video)
             else:
                 self._queue.appendleft((number, video))
+
+    def _orphan(self, worker: Worker) -> None:
+        """Note what may have a lease of a worker that is no more, and take away its locks, for which others would wait."""
+        self._orphans.update(worker.at_hand)
+        for place, job in (wish for video in worker.at_hand.values() for wish in video):
+            store = self._models[place].store
+            if isinstance(store, ObjectStore):
+                store.owner = self._run
+                with suppress(OSError):
+                    store.unlock(job.item.name)
 
     def _refuse(self, worker: Worker, problem: Exception) -> None:
         """A machine that cannot work for this run is done without, if there is another one."""
@@ -229,8 +253,8 @@ class RayCluster:
                 except Exception as error:  # it died meanwhile, or fell over what is being raised already
                     log.debug("a worker did not end in order", exc_info=error)
         for worker in self._workers:
-            self._orphans.update(worker.at_hand)
             self._machines.end(worker)
+            self._orphan(worker)
         self._gone.extend(worker.shares for worker in self._workers if worker.shares)
         self._workers = []
 

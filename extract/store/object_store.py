@@ -34,6 +34,7 @@ class ObjectStore(FeatureStore):
 
     def __init__(self, url: str, format_name: str):
         self.place, self._format_name, self.format = url.rstrip("/"), format_name, FORMATS[format_name]
+        self.owner = secrets.token_hex(8)  # of locks; workers of one run have one
         self._mark_suffix = SUFFIX if self.format is HDF5 else META_SUFFIX
 
     def prepare(self) -> None:
@@ -51,7 +52,7 @@ class ObjectStore(FeatureStore):
     @contextmanager
     def locked(self, name: str = "") -> Iterator[None]:
         """Alone among the runs that write videos of this name here. Raises OSError."""
-        lock, own = f"{self.place}/.leases/write-{group_name(name)}", secrets.token_hex(8).encode()
+        lock, own = self._lock(name), f"{self.owner}/{secrets.token_hex(8)}".encode()
         seen, since = None, time.monotonic()
         while not remote.create(lock, own):
             now = remote.read_if_there(lock)
@@ -65,6 +66,14 @@ class ObjectStore(FeatureStore):
         finally:
             with suppress(OSError):
                 remote.remove(lock)
+
+    def unlock(self, name: str) -> None:
+        """Take away the lock of an owner who died. Raises OSError."""
+        if (remote.read_if_there(self._lock(name)) or b"").startswith(f"{self.owner}/".encode()):
+            remote.remove(self._lock(name))
+
+    def _lock(self, name: str) -> str:
+        return f"{self.place}/.leases/write-{group_name(name)}"
 
     def write(self, key: str, features: Features) -> None:
         with tempfile.TemporaryDirectory(prefix="clipreel-") as name:

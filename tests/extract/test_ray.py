@@ -133,9 +133,12 @@ def test_a_video_that_kills_its_worker_is_a_failure_of_its_own(cluster, many, al
 
 def test_a_machine_with_another_folder_behind_the_name_is_refused(cluster, many, tmp_path, capfd):
     def hide(stopped):  # what tells workers that it is the same folder
-        while not stopped.wait(0.005):
-            for path in tmp_path.rglob(".*.clipreel-tmp"):
+        seen = set()
+        while not stopped.wait(0.2):
+            there = set(tmp_path.rglob(".*.clipreel-tmp"))
+            for path in there & seen:  # and not what is about to be renamed
                 path.unlink(missing_ok=True)
+            seen = there
 
     with meanwhile(hide):
         assert cli.main(words(many, tmp_path, "launcher=ray", f"address={cluster.address}")) == 2
