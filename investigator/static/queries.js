@@ -52,21 +52,30 @@ export class Queries {
 
   /** Encodes what has no id yet, or, after a new start of the server, all. */
   encodeAll({ again = false } = {}) {
-    return Promise.all(this.list.filter((query) => again || !query.id).map((query) => this.encode(query.slot)));
+    return this.#encode(this.list.filter((query) => again || !query.id));
   }
 
   /** Only this query is sent; no picture of the video is looked at again. */
-  async encode(slot) {
-    const query = this.list.find((one) => one.slot === slot);
-    if (!query) return;
-    try {
-      const answer = query.file ? await postPicture(query.file) : await post("api/queries", bodyOf(query));
-      const now = this.list.find((one) => one.slot === slot);
-      if (!now || now.text !== query.text) return; // removed or edited meanwhile
-      this.change(slot, { id: answer.id, label: answer.label, picture: answer.picture, image: answer.kind === "image" ? answer.id : query.image, file: null, state: "ready", error: null });
-    } catch (error) {
-      this.change(slot, { state: "failed", error });
-    }
+  encode(slot) { return this.#encode(this.list.filter((query) => query.slot === slot)); }
+
+  /** Takes all answers at once, so that what depends on the queries is fetched and drawn once. */
+  async #encode(queries) {
+    if (!queries.length) return;
+    const answers = new Map(await Promise.all(queries.map(async (query) => [query.slot, { query, values: await answerTo(query) }])));
+    this.state.set({ queries: this.list.map((one) => {
+      const { query, values } = answers.get(one.slot) ?? {};
+      return values && one.text === query.text ? { ...one, ...values } : one; // or it was removed or edited meanwhile
+    }) });
+  }
+}
+
+/** What the server says of a query, as values of it. */
+async function answerTo(query) {
+  try {
+    const answer = query.file ? await postPicture(query.file) : await post("api/queries", bodyOf(query));
+    return { id: answer.id, label: answer.label, picture: answer.picture, image: answer.kind === "image" ? answer.id : query.image, file: null, state: "ready", error: null };
+  } catch (error) {
+    return { state: "failed", error };
   }
 }
 
