@@ -1,8 +1,6 @@
 """Runs with videos_per_file: few files, every video once, whole files whatever happens, and what is refused."""
 
-import contextlib
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -223,21 +221,15 @@ def test_killed_and_gone_on(many, tiny, tmp_path, form, sent):
 
 
 def test_a_full_disk_fails_the_videos_of_the_file(many, tmp_path):
-    child = os.fork()
-    if not child:
-        status = 9
-        with contextlib.suppress(BaseException):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            status = cli.main([f"video_paths={many}/0*.mp4", "model_name=tiny", "on_extraction=save_webdataset",
-                               "videos_per_file=8", f"output_path={tmp_path}", "extraction_fps=1"])
-        os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    run = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000)); "
+           "from clipreel.cli import main; sys.exit(main(sys.argv[1:]))")
+    words = [f"video_paths={many}/0*.mp4", "model_name=tiny", "on_extraction=save_webdataset", f"output_path={tmp_path}", "extraction_fps=1"]
+    done = subprocess.run([sys.executable, "-c", run, *words, "videos_per_file=8"], check=False)
+    assert done.returncode == 1
     listed = (tmp_path / "failures.jsonl").read_text()
     assert listed.count("cannot be written") == 8  # and the last two videos have a file that is small enough
     assert len(rows(tmp_path)) == 2
-    assert cli.main([f"video_paths={many}/0*.mp4", "model_name=tiny", "on_extraction=save_webdataset", f"output_path={tmp_path}",
-                     "extraction_fps=1", "retry_failed=true"]) == 0
+    assert cli.main([*words, "retry_failed=true"]) == 0
     assert len(rows(tmp_path)) == 10
     assert all(name.startswith("videos-") for name in files(tmp_path))
 
