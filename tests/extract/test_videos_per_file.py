@@ -223,7 +223,8 @@ def test_killed_and_gone_on(many, tiny, tmp_path, form, sent):
 def test_a_full_disk_fails_the_videos_of_the_file(many, tmp_path):
     run = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000)); "
            "from clipreel.cli import main; sys.exit(main(sys.argv[1:]))")
-    words = [f"video_paths={many}/0*.mp4", "model_name=tiny", "on_extraction=save_webdataset", f"output_path={tmp_path}", "extraction_fps=1"]
+    words = [f"video_paths={many}/0*.mp4", "model_name=tiny", "on_extraction=save_webdataset",
+             f"output_path={tmp_path}", "extraction_fps=1"]
     done = subprocess.run([sys.executable, "-c", run, *words, "videos_per_file=8"], check=False)
     assert done.returncode == 1
     listed = (tmp_path / "failures.jsonl").read_text()
