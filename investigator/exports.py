@@ -62,8 +62,11 @@ def scores_json(video: ExportedVideo, times_ms: np.ndarray, labels: Sequence[str
 
 def segments_vtt(video: ExportedVideo, queries: Sequence[QuerySegments]) -> str:
     """WebVTT cues, in order of time."""
-    blocks = [f"{_clock(one.begin_ms)} --> {_clock(max(one.end_ms, one.begin_ms + 1))}\n{_cue_text(label)}\n"
-              for one, label in _cues(queries)]
+    blocks = []
+    for one, label in _cues(queries):
+        begin_ms = round(one.begin_ms)
+        end_ms = max(round(one.end_ms), begin_ms + 1)  # a cue that ends where it begins is no cue
+        blocks.append(f"{_clock(begin_ms)} --> {_clock(end_ms)}\n{_cue_text(label)}\n")
     return "\n".join(["WEBVTT\n", *blocks])
 
 

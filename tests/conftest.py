@@ -1,11 +1,18 @@
 """What tests of several folders share: the demonstration model, loaded once, and the sample videos."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from clipreel import load_encoder
 
 SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+
+
+def pytest_configure():
+    """In the background of a shell this process ignores interrupts, and so would those that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

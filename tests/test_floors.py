@@ -1,6 +1,7 @@
 """The house: imports go down only, and the habits that keep it readable."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,20 @@ def package_files():
 FILES = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in package_files()]
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def names_of_the_root():
+    return {entry.stem for entry in ROOT.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()} - {"__init__"}
+
+
 def imports(path):
     """(line, module as seen from the root, imported at once) of every import of ours, and of absolute imports."""
     package = list(path.relative_to(ROOT).parts[:-1])
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, None, name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -69,20 +79,18 @@ def test_imports_go_down_only(path):
 
 @pytest.mark.parametrize("path", FILES)
 def test_our_own_packages_are_imported_relatively(path):
-    names = {entry.stem for entry in ROOT.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()} - {"__init__"}
     for line, _, absolute in imports(path):
         top = (absolute or "").partition(".")[0]
-        assert top not in names | {"clipreel"}, f"{path}, line {line}: import {absolute} with dots"
+        assert top not in names_of_the_root() | {"clipreel"}, f"{path}, line {line}: import {absolute} with dots"
 
 
 @pytest.mark.parametrize("path", FILES)
 def test_habits(path):
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    tree = tree_of(path)
     assert path.stem not in {"utils", "util", "common", "core", "helpers", "helper", "misc"}
     assert not {"utils", "common", "core", "helpers"} & set(path.relative_to(ROOT).parts)
     if str(path.relative_to(ROOT)) not in LONG_NETWORKS:
-        assert len(text.splitlines()) < 300
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 300
     assert ast.get_docstring(tree), "says nothing of what it is"
     for node in ast.walk(tree):
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"line {node.lineno}: a bare except"

@@ -20,6 +20,7 @@ class App extends EventTarget {
     this.modes = {};
     this.mode = null;
     this.info = null;
+    this.wrote = -Infinity; // when the address was written last
   }
 
   async begin() {
@@ -74,16 +75,17 @@ class App extends EventTarget {
   ticked() { this.#later(TICK_WRITE_MS); }
 
   #later(milliseconds) {
-    const when = performance.now() + milliseconds;
+    const when = Math.max(performance.now(), this.wrote + milliseconds); // the first change at once, those behind it seldom
     if (this.writing && this.when <= when) return;
     clearTimeout(this.writing);
     this.when = when;
-    this.writing = setTimeout(() => { this.writing = null; this.#write(); }, milliseconds);
+    this.writing = setTimeout(() => { this.writing = null; this.#write(); }, when - performance.now());
   }
 
   #write() {
     const mode = this.modes[this.mode];
     if (!mode) return;
+    this.wrote = performance.now();
     const address = formatAddress(this.mode, mode.values());
     byId("bar-title").textContent = mode.title;
     document.title = `${mode.title ? `${mode.title} · ` : ""}clipreel investigator`;

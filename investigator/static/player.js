@@ -13,8 +13,7 @@ export class Player extends EventTarget {
     this.shown = 0; // the presented frame's time in seconds
     this.wanted = null; // where the running or waiting seek goes
     this.loop = null; // {start, end, again}: played once, or round and round
-    this.begin = 0; // where a file that is being loaded begins
-    video.addEventListener("loadedmetadata", () => this.seek(this.wanted ?? this.begin));
+    video.addEventListener("loadedmetadata", () => this.seek(this.wanted ?? 0));
     for (const type of ["play", "pause", "ended", "loadedmetadata", "ratechange", "volumechange", "emptied"]) {
       video.addEventListener(type, () => this.tell("state"));
     }
@@ -28,9 +27,8 @@ export class Player extends EventTarget {
   /** Shows another file, from `seconds` on. */
   load(url, seconds = 0) {
     this.frameTimes = null;
-    this.wanted = null;
     this.loop = null;
-    this.shown = this.begin = seconds;
+    this.shown = this.wanted = seconds; // wanted until it is there, whatever frame comes first
     this.video.src = url;
   }
 

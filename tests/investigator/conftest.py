@@ -61,9 +61,9 @@ def opened(start, tmp_path_factory):
     return client, server, video
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
-    """The browser of all tests of the page; closed behind them, for while it runs its thread has an event loop."""
+    """The browser of a module; closed behind it, for while it runs its thread has an event loop, which others start theirs in."""
     with launched() as browser:
         yield browser
 

@@ -57,6 +57,7 @@ def test_a_link_to_this_moment(visit, site):
     assert "t=2.5" in link or "t=2.4" in link
     for _ in range(2):  # frames whose times are no round numbers stay where they are
         other = visit(link.removeprefix(site.server.url)).ready(1)
+        other.until("document.querySelector('#video').currentTime > 2")
         assert other.settled_code() == code
         link = other.page.evaluate("location.href")
 
