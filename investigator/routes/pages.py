@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -40,7 +40,7 @@ def state(asked: Asked) -> dict[str, Any]:
     if bench.first_problem is not None:
         notes.append(bench.first_problem)
     model = bench.model.state
-    return {"version": __version__, "boot": bench.log.boot, "last": bench.log.last, "plotly_url": plotly_url(),
+    return {"version": __version__, "boot": bench.log.boot, "last": bench.log.last,
             "model": dataclasses.asdict(model),
             "extraction_fps": bench.config.extraction_fps, "video": bench.first_video, "texts": list(bench.config.CLIP),
             "roots": [str(root) for root in bench.library.roots],
@@ -55,7 +55,13 @@ async def health(request: Request) -> Response:
 
 
 async def page(request: Request) -> Response:
-    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+    return HTMLResponse(_page(), headers={"cache-control": "no-cache"})
+
+
+@cache
+def _page() -> str:
+    """The page, which asks for its script by version: browsers keep that for good."""
+    return (STATIC / "index.html").read_text(encoding="utf-8").replace('src="plotly.js"', f'src="{plotly_url()}"')
 
 
 async def plotly(request: Request) -> Response:

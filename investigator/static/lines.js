@@ -1,19 +1,25 @@
 // The curves themselves: the only file that knows Plotly. It draws; pointers and keys are the overlay's.
 import { MARGIN } from "./axis.js";
+import { element } from "./element.js";
 import { colourOf, symbolOf } from "./palette.js";
 import { decimated } from "./decimation.js";
 import { ticks } from "./time.js";
 
 let loading = null;
+const MOST_COLUMNS = 5000; // of all curves: a picture of more takes too long to follow a hand
 
-/** Plotly, fetched when first needed: the page is usable before its megabytes are here. */
+/** Plotly, whose script begins to load with the page, which is usable before its megabytes are here. */
 function plotly() {
   loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = document.documentElement.dataset.plotly;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { loading = null; reject(new Error("the plotting library could not be loaded from the server")); };
-    document.head.append(script);
+    if (window.Plotly) return resolve(window.Plotly);
+    let script = document.getElementById("plotly");
+    if (script.dataset.failed) {
+      const again = element("script", { id: "plotly", src: script.src });
+      script.replaceWith(again);
+      script = again;
+    }
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => { loading = null; reject(new Error("the plotting library could not be loaded from the server")); });
   });
   return loading;
 }
@@ -57,7 +63,7 @@ export class Lines {
   }
 
   #traces({ axis, curves }) {
-    const columns = Math.min(1000, Math.max(200, Math.round(axis.width)));
+    const columns = Math.min(1000, Math.max(200, Math.round(axis.width)), Math.round(MOST_COLUMNS / Math.max(1, curves.length)));
     return curves.map(({ slot, times, values, faint, thin }) => {
       const places = decimated(times, values, axis.start, axis.end, columns);
       const colour = colourOf(slot);

@@ -32,7 +32,6 @@ class App extends EventTarget {
       setTimeout(() => { if (!this.info) this.begin(); }, 3000); // it may only just be starting
       return;
     }
-    document.documentElement.dataset.plotly = this.info.plotly_url;
     byId("watch-notice").replaceChildren();
     this.keyboard = new Keyboard();
     this.live = new Live(this.info.boot);

@@ -1,6 +1,7 @@
 """The server over real HTTP, with the demonstration model and the sample's videos."""
 
 import io
+import re
 import time
 
 import numpy as np
@@ -19,7 +20,8 @@ def test_state_and_page(opened):
     assert client.get("/healthz").json == {"ok": True, "boot": state["boot"]}
     page = client.get("/")
     assert page.status == 200 and "text/html" in page.headers["content-type"]
-    plotly = client.get(state["plotly_url"], accept_encoding="gzip")
+    (script,) = re.findall(r'src="(/plotly\.js\?v=[^"]+)"', page.body.decode())
+    plotly = client.get(script, accept_encoding="gzip")
     assert plotly.headers["content-encoding"] == "gzip" and "immutable" in plotly.headers["cache-control"]
     assert client.get("/plotly.js").body[:2] != b"\x1f\x8b"
 
