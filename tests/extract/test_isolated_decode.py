@@ -20,6 +20,7 @@ from clipreel.extract.decode_process import DecodeProcesses
 from clipreel.extract.isolated_decode import IsolatedReader
 from clipreel.tests.faulty_child import CHILD
 from clipreel.tests.media import Recipe
+from clipreel.tests.processes import children
 
 KEYS = {"extraction_fps": 5, "on_extraction": "save_numpy", "batch_size": 4, "deterministic": True}
 
@@ -60,10 +61,6 @@ def no_child_left():
     before = children()
     yield
     assert children() <= before
-
-
-def children():
-    return {int(word) for path in Path("/proc/self/task").glob("*/children") for word in path.read_text().split()}
 
 
 # the same frames

@@ -14,6 +14,7 @@ from clipreel.errors import DamagedVideoError, IndexMismatchError, MissingExtraE
 from clipreel.extract.decode import decord
 from clipreel.extract.decode.decord import DecordReader
 from clipreel.tests.media import ZOO, Recipe, read_code
+from clipreel.tests.processes import children
 
 Zoo = Callable[[str], Path]
 Plain = Callable[[str], list[np.ndarray]]
@@ -22,11 +23,6 @@ Plain = Callable[[str], list[np.ndarray]]
 def read(path: Path, wanted: list[int], limit: float = 60) -> list[np.ndarray]:
     reader = DecordReader(limit)
     return [batch.pixels[0] for batch in reader.frames(reader.index(path), np.array(wanted, dtype=np.int64))]
-
-
-def children() -> set[int]:
-    """The processes that this one has started and that are still there."""
-    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
 
 @pytest.mark.parametrize("name", ["h264_open_gop.mp4", "hevc_open_gop.mp4", "mpeg4.mp4", "h264.avi", "fragmented.mp4",
