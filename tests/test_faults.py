@@ -18,6 +18,7 @@ from clipreel.extract.store import files
 from clipreel.extract.store.store import FeatureStore
 from clipreel.tests.fault_server import FaultServer
 from clipreel.tests.media import Recipe
+from clipreel.tests.small_disk import mounted_disk
 
 # Steps of a run (fault_server.py), and at which of their calls it is killed. A video as NumPy files: four are written, each
 # flushed twice and its folder once, and renamed, the mark last. As HDF5 it is one file.
@@ -184,14 +185,9 @@ class InjectedDisk:
 
 @pytest.fixture
 def mounted(tmp_path):
-    """A file system of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here ({done.stderr.decode().strip()}); the injected full disk is tested alone")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    """A file system of 256 KiB; where there can be none, the injected full disk is tested alone."""
+    with mounted_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.fixture(params=["mounted", "injected"])

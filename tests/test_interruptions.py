@@ -16,6 +16,7 @@ import pytest
 from clipreel import cli, extract_features, load_features
 from clipreel.extract.store.store import FeatureStore
 from clipreel.tests.media import Recipe
+from clipreel.tests.small_disk import mounted_disk
 from clipreel.tests.test_survival import answer_interrupts
 
 MAIN = Path(__file__).resolve().parent.parent / "main.py"
@@ -215,14 +216,8 @@ def test_a_partial_video_is_not_done_for_a_strict_run(tiny, zoo, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 256 kB where mounting is allowed, which it is not everywhere."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def fill(folder):

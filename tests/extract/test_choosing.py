@@ -19,7 +19,7 @@ from clipreel.models.adaclip.model import AdaClip
 from clipreel.models.adaclip.options import AdaClipOptions
 from clipreel.models.adaclip.selector import Selector
 from clipreel.models.registry import identify, load_encoder
-from clipreel.tests.media import Recipe
+from clipreel.tests.extract.lying_packets import write_lying
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import mobilenet_v2
@@ -192,16 +192,8 @@ def test_a_source_slower_than_the_sampling(tiny, zoo, random_selection):
 
 
 def test_packets_that_lie(tiny, random_selection, tmp_path):
-    import av
-
-    Recipe(options={"bf": "2"}).write(tmp_path / "true.mp4")
-    with av.open(str(tmp_path / "true.mp4")) as source, av.open(str(tmp_path / "lying.mp4"), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for number, packet in enumerate(source.demux(source.streams.video[0])):
-            if packet.size:
-                packet.stream, packet.pts, packet.dts = stream, number * 512, number * 512
-                target.mux(packet)
-    report = extract_features(tmp_path / "lying.mp4", encoder=tiny, select=random_selection)
+    _, lying = write_lying(tmp_path)
+    report = extract_features(lying, encoder=tiny, select=random_selection)
     assert len(report.features["lying"]) == K
 
 

@@ -19,25 +19,10 @@ from clipreel.extract.options import PipelineOptions
 from clipreel.extract.pipeline import Pipeline
 from clipreel.extract.sampling import SamplingRequest
 from clipreel.extract.videos import VideoItem
+from clipreel.tests.extract.collect import Collect
 from clipreel.tests.media import PATCHES, ZOO, Recipe
 
 needs_torchcodec = pytest.mark.skipif(torchcodec_fault() is not None, reason=str(torchcodec_fault()))
-
-
-class Collect:
-    """An outcome that keeps everything."""
-
-    def __init__(self):
-        self.rows, self.errors = {}, {}
-
-    def begin(self, job):
-        pass
-
-    def done(self, attempt):
-        self.rows[attempt.job.key] = attempt.rows()
-
-    def failed(self, job, error):
-        self.errors[job.key] = error
 
 
 def run(tiny, paths, **options):

@@ -13,23 +13,9 @@ from clipreel.extract.options import PipelineOptions
 from clipreel.extract.pipeline import Pipeline
 from clipreel.extract.sampling import SamplingRequest
 from clipreel.extract.videos import VideoItem
+from clipreel.tests.extract.collect import Collect
+from clipreel.tests.extract.lying_packets import write_lying
 from clipreel.tests.media import Recipe, plain_decode, read_code
-
-
-class Collect:
-    """An outcome that keeps everything."""
-
-    def __init__(self):
-        self.rows, self.errors = {}, {}
-
-    def begin(self, job):
-        pass
-
-    def done(self, attempt):
-        self.rows[attempt.job.key] = attempt.rows()
-
-    def failed(self, job, error):
-        self.errors[job.key] = error
 
 
 class Wrapped:
@@ -158,17 +144,9 @@ def test_an_unexpected_error_on_one_video_is_its_own(tiny, zoo):
 
 def test_packets_that_lie_are_indexed_again(tiny, tmp_path):
     """Presentation times muxed as decode times: frames come out against their times, so the video is counted."""
-    import av
-
-    Recipe(options={"bf": "2"}).write(tmp_path / "true.mp4")
-    with av.open(str(tmp_path / "true.mp4")) as source, av.open(str(tmp_path / "lying.mp4"), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for number, packet in enumerate(source.demux(source.streams.video[0])):
-            if packet.size:
-                packet.stream, packet.pts, packet.dts = stream, number * 512, number * 512
-                target.mux(packet)
-    truth = extract_features(tmp_path / "true.mp4", encoder=tiny).features["true"]
-    found = extract_features(tmp_path / "lying.mp4", encoder=tiny).features["lying"]
+    true, lying = write_lying(tmp_path)
+    truth = extract_features(true, encoder=tiny).features["true"]
+    found = extract_features(lying, encoder=tiny).features["lying"]
     assert np.allclose(found.features, truth.features, atol=1e-4)
     assert (np.diff(found.timestamps_ms) > 0).all()
 
