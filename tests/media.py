@@ -3,9 +3,8 @@
 Every frame shows its number as a row of black and white blocks (`read_code`) above moving texture. `ZOO` is the list.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import itemgetter
@@ -16,6 +15,7 @@ import av
 import av.error
 import numpy as np
 from av.stream import Disposition
+from clipreel.tests.processes import ordinary_priority
 
 BLOCKS = 12  # a white block, nine bits, a black block, parity; they span the width, so the code survives scaling
 PATCHES = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (230, 230, 230), (128, 128, 128), (200, 100, 50))
@@ -48,16 +48,6 @@ def read_code(rgb: np.ndarray) -> int:
     return int("".join(map(str, bits[1:10])), 2)
 
 
-@contextmanager
-def _ordinary_priority() -> Iterator[None]:
-    """SVT-AV1, when root calls it, makes the calling thread a real-time one: a long test run would starve the machine."""
-    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, priority)
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How one video stream is drawn, encoded and muxed, and which other streams go with it."""
@@ -84,7 +74,7 @@ class Recipe:
 
     def write(self, path: Path) -> None:
         """Encode into a new file."""
-        with _ordinary_priority(), av.open(str(path), "w", container_options=MUXER | self.muxer) as container:
+        with ordinary_priority(), av.open(str(path), "w", container_options=MUXER | self.muxer) as container:
             packets = list(self.packets(self.add_to(container))) if self.codec else []
             for index in self.hidden:
                 data = bytes(packets[index])
