@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -88,7 +89,7 @@ class Pipeline:
         self._frames_each = first.top_k if isinstance(first, ChoosingExtractor) else neighbours or 1
         self._least = 1 if options.deterministic else options.batch_size
         self._pixels: queue.Queue[_Units | Candidates | None] = queue.Queue(max(2, ready // self._frames_each))
-        self._finished: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(64)
+        self._finished: queue.Queue[tuple[Any, Exception | None] | None] = queue.Queue(64)
         self._lane = Lane(
             first, options.request_of, begin=outcome.begin,
             emit=lambda attempt, units: self._put(self._pixels, (attempt, units)),
@@ -192,11 +193,14 @@ class Pipeline:
     def _write(self) -> None:
         while True:
             try:
-                subject, error = self._finished.get(timeout=0.1)
+                finished = self._finished.get(timeout=0.1)
             except queue.Empty:
                 if self._ended.is_set():
                     return
                 continue
+            if finished is None:
+                return
+            subject, error = finished
             began = time.perf_counter()
             job = subject.job if isinstance(subject, Attempt) else subject
             if error is None:
@@ -240,6 +244,8 @@ def run_together(pipelines: Sequence[Pipeline], videos: VideoQueue | Iterable[Vi
         _join([*decoders, *workers], lambda: None)
         for pipeline in pipelines:
             pipeline._ended.set()
+            with suppress(queue.Full):  # then the writer has no time to wait
+                pipeline._finished.put_nowait(None)  # it is the last, and spares a short run a tenth of a second
         _join(writers, lambda: None)
         pool.close()
         first.tally.decode_seconds = pool.cpu_seconds
