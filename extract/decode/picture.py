@@ -53,7 +53,9 @@ class PictureMaker:
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     """The container's wish how to turn the picture, int32 [2, 2]; None: as it is."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    from av.sidedata.sidedata import SideDataContainer
+
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # frame.side_data: a cycle, which keeps the frame's memory until collected
     return None if data is None else np.frombuffer(bytes(data), dtype=np.int32).reshape(3, 3)[:2, :2]
 
 

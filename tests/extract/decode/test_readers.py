@@ -1,9 +1,11 @@
 """The contract of readers, over every reader of the registry and every clip of the zoo."""
 
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clipreel.errors import ConfigError, DamagedVideoError, IndexMismatchError, UnreadableVideoError, VideoError
@@ -161,6 +163,19 @@ def test_an_index_made_by_decoding_agrees_with_one_made_from_packets(backend: st
         assert decoded.packets is None
         assert decoded.times_ms(decoded.pts).tolist() == index.times_ms(index.pts).tolist()
         assert [read_code(pixels) for pixels in read(reader, decoded, [1, 4]).values()] == [1, 4]
+
+
+def test_a_frame_is_freed_with_its_picture_not_when_garbage_is_collected(zoo: Zoo) -> None:
+    """Frames are many times the memory of what is kept of them, and Python's collector counts objects, not bytes."""
+    reader = reader_for(zoo("turned_90.mp4"), "pyav")
+    index = reader.index(zoo("turned_90.mp4"))
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(read(reader, index, [0, 1, 2])) == 3
+        assert [one for one in gc.get_objects() if type(one) is av.VideoFrame] == []
+    finally:
+        gc.enable()
 
 
 def test_the_images_reader_keeps_the_contract(tmp_path: Path) -> None:
