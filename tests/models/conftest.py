@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 
@@ -29,6 +30,15 @@ SMALL_OPEN_CLIP = {
 }
 
 
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Networks that are built here are given their weights later: drawing any before takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_"):
+            patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+        yield
+
+
 def random_clip(architecture: Architecture) -> StateDict:
     """Weights that float16 holds exactly (as OpenAI's are), with norms that are not the identity."""
     import_clip()
@@ -45,7 +55,7 @@ def random_clip(architecture: Architecture) -> StateDict:
         elif value.ndim == 1 and ("bn" in key or "ln_" in key):
             value.uniform_(0.5, 1.5)
         if value.is_floating_point():
-            state[key] = value.half().float()
+            value.copy_(value.half())
     return state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,9 @@ from clipreel.models.clip.architecture import import_clip
 from clipreel.models.preprocess import preprocess_frames
 from clipreel.models.registry import load_encoder
 from clipreel.models.two_towers import TwoTowerEncoder
+from clipreel.tests.models.conftest import undrawn
 from PIL import Image
+from safetensors.torch import save_file
 
 TEXTS = ["a photo of a dog", "two people lift weights in a gym", "!"]
 
@@ -37,21 +40,22 @@ def test_clip(name: str, clip_state, pictures: np.ndarray, tmp_path: Path):
     from clip import clip
     from clip.model import build_model
 
-    state = clip_state(name)
-    torch.save(state, tmp_path / "w.pt")
-    theirs = build_model(dict(state)).float()  # rounds to float16 first, which these weights survive
+    state, path = clip_state(name), tmp_path / "weights"
+    torch.save(state, path) if name == "RN50" else save_file(state, path)
+    with undrawn():
+        theirs = build_model(dict(state)).float()  # rounds to float16 first, which these weights survive
     transform: Any = clip._transform(theirs.visual.input_resolution)
     pixels = torch.stack([transform(Image.fromarray(picture)) for picture in pictures])  # [4, 3, S, S]
     with torch.no_grad():
         their_frames, their_texts = theirs.encode_image(pixels), theirs.encode_text(clip.tokenize(TEXTS))
-    ours = load_encoder("clip", name, checkpoint=str(tmp_path / "w.pt"), device="cpu")
+    ours = load_encoder("clip", name, checkpoint=str(path), device="cpu")
     by_pil = dataclasses.replace(ours.preprocess, backend="pil")
     assert_same(ours.encode(preprocess_frames(pictures, by_pil)), their_frames)
     assert_same(ours.encode_text(TEXTS), their_texts)
     assert cosine(ours.encode(preprocess_frames(pictures, ours.preprocess)), their_frames) >= 0.9999
     assert ours.logit_scale == pytest.approx(theirs.logit_scale.exp().item(), rel=1e-6)
     if name != "ViT-B/16":
-        lower = load_encoder("clip", name, checkpoint=str(tmp_path / "w.pt"), precision="bfloat16", device="cpu")
+        lower = load_encoder("clip", name, checkpoint=str(path), precision="bfloat16", device="cpu")
         assert cosine(lower.encode(preprocess_frames(pictures, lower.preprocess)), their_frames) >= 0.99
         assert cosine(lower.encode_text(TEXTS), their_texts) >= 0.99
 
@@ -60,17 +64,16 @@ def test_clip(name: str, clip_state, pictures: np.ndarray, tmp_path: Path):
 def test_open_clip(name: str, clip_state, pictures: np.ndarray, tmp_path: Path):
     theirs: Any
     transform: Any
-    path = tmp_path / "w.pt"
+    path, siglip = tmp_path / "weights", "SigLIP" in name
     torch.manual_seed(5)
-    theirs, _, transform = open_clip.create_model_and_transforms(
-        name, **({"image_mean": (0.5,) * 3, "image_std": (0.5,) * 3, "image_resize_mode": "squash"}
-                 if "SigLIP" in name else {}))
+    with contextlib.nullcontext() if siglip else undrawn():
+        theirs, _, transform = open_clip.create_model_and_transforms(
+            name, **({"image_mean": (0.5,) * 3, "image_std": (0.5,) * 3, "image_resize_mode": "squash"} if siglip else {}))
     theirs.eval()
-    if "SigLIP" not in name:  # open_clip names its tensors as OpenAI does
+    if not siglip:  # open_clip names its tensors as OpenAI does
         theirs.load_state_dict(clip_state(name.replace("-", "/", 2).replace("/", "-", 1)))
-    torch.save(theirs.state_dict(), path)
+    torch.save(theirs.state_dict(), path) if name == "RN50" else save_file(theirs.state_dict(), path)
     pixels = torch.stack([transform(Image.fromarray(picture)) for picture in pictures])  # [4, 3, S, S]
-    siglip = "SigLIP" in name
     tokens = torch.randint(0, 32000, (3, 64)) if siglip else open_clip.get_tokenizer(name)(TEXTS)
     with torch.no_grad():
         their_frames, their_texts = theirs.encode_image(pixels), theirs.encode_text(tokens)
