@@ -22,6 +22,8 @@ class InvestigatorConfig:
     CLIP: tuple[str, ...] = key((), "texts to begin with, at most 12", may_be_empty=True)
     roots: tuple[str, ...] = key((), "folders whose videos may be opened; null: that of video_path, else the sample's")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoders: str | None = key(None, "further models that pages may choose, such as \"[{model_name: ViT-L/14}, {feature_type: "
+                                     "open_clip, model_name: ViT-B-32, pretrained: laion2b_s34b_b79k}]\"")
     extraction_fps: float = key(1.0, "frames a second that are analysed, where nothing is stored yet")
     sampling: Literal["played_at", "video_features"] = key("played_at", "as for extract")
     window_seconds: float | None = key(None, "viclip: a feature for every so many seconds; null: 2")

@@ -6,7 +6,6 @@ What is known already (an analysis that was broken off, keyframes that the plan 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -108,10 +107,7 @@ class Analysis:
     def _fine(self, job: Job, whole: Outcome) -> None:
         rows = self._session.rows
         request = options_of(self._config).request
-        config = self._config
-        partial = self._session.partial(hashlib.sha256(repr((
-            self._encoder.identity, config.sampling, config.extraction_fps, config.window_seconds, config.stride_seconds,
-            config.reader)).encode()).hexdigest())
+        partial = self._session.partial(self._encoder.identity)
         known = partial.read()
         if self._config.sampling == "played_at" and isinstance(self._extractor, FramewiseExtractor):
             known = {**rows.coarse(), **known}  # the same frame at the same time

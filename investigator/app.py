@@ -15,7 +15,7 @@ from ..serving.guards import Application, guarded
 from .endpoint import refusal_response
 from .refusal import Refusal
 from .routes import analysis, compare, library, pages, queries, videos
-from .workbench import Workbench
+from .workbenches import Workbenches
 
 COOKIE = "clipreel_token"
 # The hash is of the one sheet that plotly.js 4.1.1 writes into every page (its map library's); nothing else may.
@@ -31,19 +31,19 @@ _HEADERS = {
 _BODY_BYTES = queries.UPLOAD_BYTES + 4096
 
 
-def make_app(workbench: Workbench, *, host: str, token: str | None) -> Application:
+def make_app(workbenches: Workbenches, *, host: str, token: str | None) -> Application:
     """The whole application. `host`: what the server is called by; `token`: what clients must know, if anything."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        workbench.start()
+        workbenches.start()
         yield
-        workbench.close()
+        workbenches.close()
 
     routes = [*pages.ROUTES, *videos.ROUTES, *analysis.ROUTES, *queries.ROUTES, *library.ROUTES, *compare.ROUTES]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
-    app.state.workbench = workbench
-    whole = guarded(app, host=host, allowed_hosts=workbench.config.allowed_hosts, token=token, open_paths={pages.HEALTH},
+    app.state.workbenches = workbenches
+    whole = guarded(app, host=host, allowed_hosts=workbenches.first.config.allowed_hosts, token=token, open_paths={pages.HEALTH},
                     cookie=COOKIE, body_bytes=_BODY_BYTES, body_bytes_at_once=4 * _BODY_BYTES)
     return _WithHeaders(whole)
 

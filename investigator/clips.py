@@ -56,7 +56,7 @@ def make_clips(bench: Workbench, session: VideoSession, spans: Sequence[tuple[fl
             note = f"{session.file.path.suffix} files are not cut as they are: these clips were encoded anew"
         return {"clips": made, "note": note}
 
-    return bench.jobs.submit(Job("clips", session.file.id, work))
+    return bench.submit("clips", session.file.id, work)
 
 
 def plain_stem(path: Path) -> str:

@@ -18,16 +18,19 @@ from starlette.routing import Route
 from ..errors import ClipreelError, StoreConflictError, VideoError
 from .refusal import Refusal, bad_request
 from .workbench import Workbench
+from .workbenches import Workbenches
 
 log = logging.getLogger("clipreel")
 JSON_BYTES = 262_144
+MODEL_HEADER = "x-clipreel-model"
 
 
 @dataclass(frozen=True)
 class Asked:
     """A request: what its path, its query and its JSON say. Every getter raises Refusal for what is not of its kind."""
 
-    workbench: Workbench
+    workbench: Workbench  # of the page's model
+    workbenches: Workbenches
     path: Mapping[str, str]
     query: Mapping[str, str]
     content: Mapping[str, Any]
@@ -102,6 +105,12 @@ def post(path: str, function: Function) -> Route:
     return Route(path, partial(_answer, function, True), methods=["POST"])
 
 
+def workbench_of(request: Request) -> Workbench:
+    """Of the model that the page has chosen; pictures, which have no headers of ours, say it in their address. Raises Refusal."""
+    chosen = request.headers.get(MODEL_HEADER) or request.query_params.get("model") or ""
+    return request.app.state.workbenches.of(chosen)
+
+
 def refusal_response(error: Refusal) -> JSONResponse:
     return JSONResponse({"error": {"code": error.code, "message": error.message, "do": error.do}}, error.status)
 
@@ -109,8 +118,7 @@ def refusal_response(error: Refusal) -> JSONResponse:
 async def _answer(function: Function, has_body: bool, request: Request) -> Response:
     try:
         content = await _json(request) if has_body else {}
-        asked = Asked(request.app.state.workbench, request.path_params, request.query_params, content)
-        answer = await run_in_threadpool(function, asked)
+        answer = await run_in_threadpool(_called, function, request, content)
     except Refusal as error:
         return refusal_response(error)
     except StoreConflictError as error:
@@ -124,6 +132,10 @@ async def _answer(function: Function, has_body: bool, request: Request) -> Respo
         return refusal_response(Refusal(500, "internal", f"a file cannot be read or written ({error.strerror})",
                                         "look at the disk and try again"))
     return answer if isinstance(answer, Response) else JSONResponse(answer, headers={"cache-control": "no-store"})
+
+
+def _called(function: Function, request: Request, content: dict[str, Any]) -> Any:
+    return function(Asked(workbench_of(request), request.app.state.workbenches, request.path_params, request.query_params, content))
 
 
 async def _json(request: Request) -> dict[str, Any]:

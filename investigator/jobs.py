@@ -27,11 +27,12 @@ ACTIVE = ("queued", "running", "paused")
 
 @dataclass
 class Job:
-    """`work(job)` runs in the queue's thread and asks `job.control` between its steps."""
+    """`work(job)` runs in the queue's thread and asks `job.control` between its steps; `changed(job)` tells of it."""
 
     kind: Kind
     video: str
     work: Callable[[Job], dict[str, Any] | None]
+    model_id: str | None = None  # whose analysis; None: work that is the same for every model
     rank: int = 0  # of waiting analyses the highest goes first
     id: str = field(default_factory=lambda: f"j{secrets.token_hex(8)}")
     number: int = field(default_factory=itertools.count(1).__next__)  # in the order in which they were wished for
@@ -66,7 +67,8 @@ class Job:
 
     def record(self) -> dict[str, Any]:
         left = (self.total - self.done) / self.rate if self.total is not None and self.rate and self.state == "running" else None
-        return {"id": self.id, "number": self.number, "kind": self.kind, "video": self.video, "state": self.state,
+        return {"id": self.id, "number": self.number, "kind": self.kind, "video": self.video, "model_id": self.model_id,
+                "state": self.state,
                 "phase": self.phase, "done": self.done, "total": self.total, "rate": round(self.rate, 2) if self.rate else None,
                 "seconds_left": round(left, 1) if left is not None else None, "error": self.error, "do": self.do,
                 "result": self.result}
@@ -75,8 +77,7 @@ class Job:
 class JobQueue:
     """One analysis at a time; one that is wished for later runs first, and what it interrupts goes on after it."""
 
-    def __init__(self, changed: Callable[[Job], object]):
-        self._changed = changed
+    def __init__(self):
         self._lock = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._ranks = itertools.count(1)
@@ -91,11 +92,10 @@ class JobQueue:
         Refusal when too many wait."""
         with self._lock:
             same = next((one for one in self._jobs.values() if one.kind == job.kind and one.video == job.video
-                         and one.state in ACTIVE and one.kind != "clips"), None)
+                         and one.model_id == job.model_id and one.state in ACTIVE and one.kind != "clips"), None)
             if same is None:
                 if sum(one.state in ACTIVE for one in self._jobs.values()) >= MOST_ACTIVE:
                     raise Refusal(429, "too_many", f"{MOST_ACTIVE} jobs are waiting already", "wait, or cancel some of them")
-                job.changed = self._changed
                 job.idle.set()
                 same = self._jobs[job.id] = job
                 self._drop_old()
@@ -123,8 +123,10 @@ class JobQueue:
         active = sorted((job for job in jobs if job.state in ACTIVE), key=lambda job: (job.state == "queued", -job.rank))
         return active + [job for job in reversed(jobs) if job.state not in ACTIVE]
 
-    def active(self, video: str, kind: Kind | None = None) -> Job | None:
-        return next((job for job in self.all() if job.video == video and job.state in ACTIVE and kind in (None, job.kind)), None)
+    def active(self, video: str, kind: Kind | None = None, model_id: str | None = None) -> Job | None:
+        """With a `model_id`, not of another model's analyses."""
+        return next((job for job in self.all() if job.video == video and job.state in ACTIVE and kind in (None, job.kind)
+                     and (model_id is None or job.model_id in (None, model_id))), None)
 
     def pause(self, job: Job) -> None:
         """An analysis keeps what it has done and lets others run meanwhile. Raises Refusal for other work."""
@@ -160,7 +162,7 @@ class JobQueue:
         """Once more what failed or was cancelled."""
         if job.state in ACTIVE or job.state == "done":
             return job
-        return self.submit(Job(job.kind, job.video, job.work))
+        return self.submit(Job(job.kind, job.video, job.work, model_id=job.model_id, changed=job.changed))
 
     def close(self, patience_seconds: float = 5.0) -> None:
         """End everything; what analyses have done is kept."""

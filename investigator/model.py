@@ -56,8 +56,8 @@ class Model:
         name = self._identity.model_name if self._identity is not None else self._config.model_name
         kind = self._identity.feature_type if self._identity is not None else self._config.feature_type
         if self._failure is not None:
-            return ModelState(kind, name, "failed", self._failure, "playing videos still works; start again with a model that is "
-                              "here, such as feature_type=clip model_name=tiny (the demonstration), or with checkpoint=FILE")
+            return ModelState(kind, name, "failed", self._failure, "choose another model, or start again with one that is here: "
+                              "feature_type=clip model_name=tiny (the demonstration), or checkpoint=FILE")
         return ModelState(kind, name, "ready" if self._ready.is_set() else "loading")
 
     @property

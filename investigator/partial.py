@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import threading
@@ -11,10 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ..configs.schema import ExtractConfig
 from ..extract.store.files import write_whole
+from ..models.base import EncoderIdentity
 
 log = logging.getLogger("clipreel")
 _SECONDS_BETWEEN_FILES = 10.0
+
+
+def partial_name(config: ExtractConfig, identity: EncoderIdentity) -> str:
+    """Of the folder, which differs wherever the rows would."""
+    said = repr((identity, config.sampling, config.extraction_fps, config.window_seconds, config.stride_seconds, config.reader))
+    return f"partial-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 class PartialRows:

@@ -69,8 +69,9 @@ class Told:
                     scores[query] = np.round(features @ self._workbench.book.get(query).feature, 4).tolist()
                 except Refusal:
                     self._session.asked.pop(query, None)
-            self._workbench.log.append("scores", video=self._session.file.id, revision=revision, phase=self._phase,
-                                       times_ms=[time_ms for time_ms, _ in rows], scores=scores)
+            bench = self._workbench
+            bench.log.append("scores", model_id=bench.model_id, video=self._session.file.id, revision=revision, phase=self._phase,
+                             times_ms=[time_ms for time_ms, _ in rows], scores=scores)
         if now or moment - self._pictures > 2:
             self._pictures = moment
             self._workbench.tell_sprites(self._session)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,18 +40,20 @@ class Query:
     time_ms: float | None = None
     picture: bytes | None = None  # JPEG
     encode_ms: float = 0.0
+    address: str = ""  # behind that of its picture: whose query it is
 
     def record(self) -> dict:
+        picture = f"/api/queries/{self.id}/picture{self.address}" if self.picture is not None else None
         return {"id": self.id, "kind": self.kind, "text": self.text, "video": self.video, "time_ms": self.time_ms,
-                "label": self.label, "picture": f"/api/queries/{self.id}/picture" if self.picture is not None else None,
+                "label": self.label, "picture": picture,
                 "encode_ms": round(self.encode_ms, 1)}
 
 
 class QueryBook:
     """The last few hundred queries. Texts' features are kept on disk by model, pictures by content."""
 
-    def __init__(self, model: Model, pictures_folder: Path):
-        self._model, self._folder = model, pictures_folder
+    def __init__(self, model: Model, pictures_folder: Path, address: str = ""):
+        self._model, self._folder, self._address = model, pictures_folder, address
         self._lock = threading.Lock()
         self._queries: OrderedDict[str, Query] = OrderedDict()
 
@@ -116,6 +118,7 @@ class QueryBook:
         return feature, (time.perf_counter() - began) * 1000
 
     def _keep(self, query: Query) -> Query:
+        query = replace(query, address=self._address)
         with self._lock:
             self._queries[query.id] = query
             self._queries.move_to_end(query.id)

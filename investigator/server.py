@@ -26,16 +26,19 @@ class InvestigatorServer:
         _check_packages()
         from ..serving.guards import is_loopback
         from .app import make_app
+        from .model_choice import model_choices
         from .workbench import Workbench
+        from .workbenches import Workbenches
 
         self.loopback = is_loopback(config.host)
         self.token = None if self.loopback else config.access_token or secrets.token_urlsafe(24)
         self._socket = _bound(config.host, config.port)
         self.port = int(self._socket.getsockname()[1])
         self.workbench = Workbench(config, encoder)
+        model_choices(self.workbench.config)  # wrong words are said before anything is served
         every = config.host in ("0.0.0.0", "::", "")
         self.name = socket.gethostname() if every else config.host  # by which it is called
-        self._app = make_app(self.workbench, host=self.name, token=self.token)
+        self._app = make_app(Workbenches(self.workbench), host=self.name, token=self.token)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 

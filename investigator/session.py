@@ -17,7 +17,7 @@ from ..extract.store.files import write_whole
 from ..models.base import EncoderIdentity
 from .headers import Headers
 from .library import VideoFile
-from .partial import PartialRows
+from .partial import PartialRows, partial_name
 from .rows import Rows
 from .segments import TimedMark
 from .stored_features import find_mark, read_stored
@@ -39,6 +39,7 @@ class VideoSession:
         self.stored: Features | None = None
         self.asked: dict[str, None] = {}  # queries whose curves were asked for, the last ones
         self._marks: dict[str, list[TimedMark]] | None = None
+        self._marks_changed = -1
         self._lock = threading.RLock()
         self._loaded_for: EncoderIdentity | None = None
         self._thumbnails: Thumbnails | None = None
@@ -73,8 +74,9 @@ class VideoSession:
                 self._thumbnails = Thumbnails(self.folder / "thumbnails.npz", headers or self.duration_ms, width, height)
             return self._thumbnails
 
-    def partial(self, fingerprint: str) -> PartialRows:
-        return PartialRows(self.folder / f"partial-{fingerprint[:16]}")
+    def partial(self, identity: EncoderIdentity) -> PartialRows:
+        """What is done of an analysis by this model that was broken off."""
+        return PartialRows(self.folder / partial_name(self.config, identity))
 
     def load(self, identity: EncoderIdentity, *, again: bool = False) -> None:
         """Take what is stored of it, whoever made it: at first, and once more after an analysis."""
@@ -102,18 +104,14 @@ class VideoSession:
         except (StoredDataError, OSError):
             return False
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether an analysis was broken off, in this run or an earlier one."""
-        return self.folder.is_dir() and any(self.folder.glob("partial-*/*.npz"))
-
     # marks
 
     def marks(self) -> dict[str, list[TimedMark]]:
         """Query id -> what was said of its moments."""
         with self._lock:
-            if self._marks is None:
-                self._marks = self._read_marks()
+            changed = self._marks_file.stat().st_mtime_ns if self._marks_file.exists() else -1
+            if self._marks is None or changed != self._marks_changed:  # pages with another model write there, too
+                self._marks, self._marks_changed = self._read_marks(), changed
             return {query: list(marks) for query, marks in self._marks.items()}
 
     def mark(self, query: str, time_ms: float, state: Literal["keep", "reject"] | None) -> None:
@@ -128,11 +126,15 @@ class VideoSession:
             content: list[dict[str, Any]] = [{"query": name, "time_ms": mark.time_ms, "state": mark.state}
                                              for name, marks in self._marks.items() for mark in marks]
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / "marks.json", lambda file: file.write(json.dumps(content).encode()))
+            write_whole(self._marks_file, lambda file: file.write(json.dumps(content).encode()))
+
+    @property
+    def _marks_file(self) -> Path:
+        return self.folder / "marks.json"
 
     def _read_marks(self) -> dict[str, list[TimedMark]]:
         try:
-            content = json.loads((self.folder / "marks.json").read_text(encoding="utf-8"))
+            content = json.loads(self._marks_file.read_text(encoding="utf-8"))
             found: dict[str, list[TimedMark]] = {}
             for one in content:
                 if one["state"] in ("keep", "reject"):
@@ -140,6 +142,6 @@ class VideoSession:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: cannot be read (%s)", self.folder / "marks.json", error)
+            log.warning("%s: cannot be read (%s)", self._marks_file, error)
             return {}
         return found

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,10 +29,11 @@ from .curves import CurveMaker
 from .differences import DifferenceBook
 from .event_log import EventLog
 from .headers import HeaderCache
-from .jobs import Job, JobQueue
+from .jobs import Job, JobQueue, Kind
 from .library import Library, VideoFile
 from .library_search import LibrarySearch
 from .model import Model
+from .partial import partial_name
 from .probe import Probe
 from .progress import Told
 from .queries import QueryBook
@@ -48,33 +49,39 @@ _SAMPLE = Path(__file__).resolve().parent.parent / "sample"
 
 
 class Workbench:
-    """`encoder`: a loaded model in place of the configured one."""
+    """Of one model. `encoder`: a loaded one in place of the configured. `shared`: another model's workbench with whose videos, news
+    and queue this one works; its id is then `model_id`."""
 
-    def __init__(self, config: InvestigatorConfig, encoder: Encoder | None = None):
-        self.config = config
-        self.log = EventLog()
+    def __init__(self, config: InvestigatorConfig, encoder: Encoder | None = None, *, shared: Workbench | None = None,
+                 model_id: str = ""):
+        if encoder is not None:
+            identity = encoder.identity
+            config = dataclasses.replace(config, encoder=dataclasses.replace(
+                config.encoder, feature_type=identity.feature_type, model_name=identity.model_name, pretrained=identity.pretrained))
+        self.config, self.model_id = config, model_id
+        self.log = shared.log if shared is not None else EventLog()
         self.output = Path(config.output_path).expanduser()
         self.folder = self.output / "investigator"
         first = Path(config.video_path).expanduser() if config.video_path is not None else None
         roots = [Path(root).expanduser() for root in config.roots]
         if not roots:
             roots = [first.resolve().parent if first is not None else _SAMPLE]
-        self.headers = HeaderCache()
-        self.library = Library(roots, [first] if first is not None else [])
+        self.headers = shared.headers if shared is not None else HeaderCache()
+        self.library = shared.library if shared is not None else Library(roots, [first] if first is not None else [])
         self.model = Model(config.encoder, config.device, self.output / "texts", encoder,
-                           lambda state: self.log.append("model", model=dataclasses.asdict(state)))
-        self.book = QueryBook(self.model, self.folder / "queries")
+                           lambda state: self.log.append("model", model_id=model_id, model=dataclasses.asdict(state)))
+        self.book = QueryBook(self.model, self.folder / "queries", f"?model={model_id}" if model_id else "")
         self.curves = CurveMaker(self.model, self.book)
         self.search, self.differences = LibrarySearch(self), DifferenceBook(self)
-        self.jobs = JobQueue(self._job_changed)
-        self.first_video: str | None = None
-        self.first_problem: str | None = None
-        if first is not None:
+        self.jobs = shared.jobs if shared is not None else JobQueue()
+        self.first_video: str | None = shared.first_video if shared is not None else None
+        self.first_problem: str | None = shared.first_problem if shared is not None else None
+        if first is not None and shared is None:
             try:
                 self.first_video = self.library.open_path(str(first)).id
             except Refusal as error:
                 self.first_problem = error.message
-        self.clip_files: dict[str, list[Path]] = {}  # by job
+        self.clip_files: dict[str, list[Path]] = shared.clip_files if shared is not None else {}  # by job
         self._counted: tuple[object, int] | None = None
         self._analysed_ms = self._seconds = 0.0
         self._frame_times: dict[str, np.ndarray] = {}
@@ -144,13 +151,15 @@ class Workbench:
             headers = self.headers.of(file)
         except Refusal as error:
             return {**record, "state": "unreadable", "problem": error.message}
-        job, mark = self.jobs.active(file.id), self._mark(file, headers.content_id)
+        job, mark = self.jobs.active(file.id, model_id=self.model_id), self._mark(file, headers.content_id)
         record |= {**_probed(headers.probe), "problem": headers.problem, "job": job.record() if job is not None else None}
         if any(path.is_file() for path in self.proxy_paths(headers.content_id).values()):
             record["proxy"] = f"/media/{file.id}/proxy"
         if mark is None:
             record["state"] = "unreadable" if headers.probe is None else "new"
-            if any((self.videos_folder / headers.content_id).glob("partial-*/*.npz")):
+            identity = self.identity()
+            begun = partial_name(self.extract_config(file.path), identity) if identity is not None else "partial-*"
+            if any((self.videos_folder / headers.content_id).glob(f"{begun}/*.npz")):
                 record["state"] = "partial"
         elif mark.provenance.source.content_id != headers.content_id:
             record["state"] = "changed"
@@ -235,7 +244,12 @@ class Workbench:
             self._analysed_ms, self._seconds = self._analysed_ms + session.duration_ms, self._seconds + time.monotonic() - began
             told.end()
 
-        return self.jobs.submit(Job("analysis", video, work), first=first)
+        return self.submit("analysis", video, work, first=first)
+
+    def submit(self, kind: Kind, video: str, work: Callable[[Job], dict[str, Any] | None], *, first: bool = True) -> Job:
+        """Queue work on a video. Raises Refusal when too many jobs wait."""
+        named = self.model_id if kind == "analysis" else None  # all other work is the same for every model
+        return self.jobs.submit(Job(kind, video, work, model_id=named, changed=self._job_changed), first=first)
 
     def make_thumbnails(self, session: VideoSession) -> Job | None:
         """In the background, of a video that is analysed and has none; None where they are there or come anyway."""
@@ -246,7 +260,7 @@ class Workbench:
             keyframe_pictures(session, job.control)
             self.tell_sprites(session)
 
-        return self.jobs.submit(Job("thumbnails", session.file.id, work))
+        return self.submit("thumbnails", session.file.id, work)
 
     def tell_sprites(self, session: VideoSession) -> None:
         sheets = session.thumbnails.sheets()
@@ -254,14 +268,14 @@ class Workbench:
 
     def tell_video(self, session: VideoSession) -> None:
         try:
-            self.log.append("video", video=self.video_record(session))
+            self.log.append("video", model_id=self.model_id, video=self.video_record(session))
         except ClipreelError as error:
             log.warning("%s", error)
 
     def _nothing_to_do(self, session: VideoSession) -> Job:
         session.load(self.model.identity())
         rows = len(session.rows.snapshot())
-        return Job("analysis", session.file.id, lambda job: None, state="done", done=rows, total=rows)
+        return Job("analysis", session.file.id, lambda job: None, model_id=self.model_id, state="done", done=rows, total=rows)
 
     def _job_changed(self, job: Job) -> None:
         self.log.append("job", job=job.record())

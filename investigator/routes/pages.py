@@ -41,7 +41,7 @@ def state(asked: Asked) -> dict[str, Any]:
         notes.append(bench.first_problem)
     model = bench.model.state
     return {"version": __version__, "boot": bench.log.boot, "last": bench.log.last,
-            "model": dataclasses.asdict(model),
+            "model": dataclasses.asdict(model), "model_id": bench.model_id,
             "extraction_fps": bench.config.extraction_fps, "video": bench.first_video, "texts": list(bench.config.CLIP),
             "roots": [str(root) for root in bench.library.roots],
             "example_texts": list(_EXAMPLES.get(model.model_name, _EVERYDAY)),
@@ -50,8 +50,14 @@ def state(asked: Asked) -> dict[str, Any]:
             "differences": True, "search": "index", "notes": notes}
 
 
+def models(asked: Asked) -> dict[str, Any]:
+    """What the page may choose from; the first has no need to be named."""
+    first, *others = asked.workbenches.choices()
+    return {"models": [{**first.record(), "id": ""}, *(one.record() for one in others)]}
+
+
 async def health(request: Request) -> Response:
-    return JSONResponse({"ok": True, "boot": request.app.state.workbench.log.boot}, headers={"cache-control": "no-store"})
+    return JSONResponse({"ok": True, "boot": request.app.state.workbenches.first.log.boot}, headers={"cache-control": "no-store"})
 
 
 async def page(request: Request) -> Response:
@@ -104,7 +110,7 @@ class FreshStaticFiles(StaticFiles):
 
 async def socket(websocket: WebSocket) -> None:
     """The log from `since` on, then everything that comes. Nothing is read from the page."""
-    log = websocket.app.state.workbench.log
+    log = websocket.app.state.workbenches.first.log
     try:
         since = int(websocket.query_params.get("since", "0"))
     except ValueError:
@@ -149,7 +155,7 @@ async def _until_gone(websocket: WebSocket) -> None:
 
 
 ROUTES = [
-    Route("/", page, methods=["GET"]), get("/api/state", state), Route(HEALTH, health, methods=["GET"]),
+    Route("/", page, methods=["GET"]), get("/api/state", state), get("/api/models", models), Route(HEALTH, health, methods=["GET"]),
     Route("/plotly.js", plotly, methods=["GET"]), WebSocketRoute("/ws", socket),
     Mount("/static", FreshStaticFiles(directory=STATIC, check_dir=False)),
 ]

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from ...configs.investigator_schema import MOST_TEXTS
 from ..clips import make_clips, plain_stem
 from ..curves import binary, rule_of
-from ..endpoint import Asked, get, number_of, post, refusal_response
+from ..endpoint import Asked, get, number_of, post, refusal_response, workbench_of
 from ..exports import MEDIA_TYPES, SEGMENT_FORMATS, ExportedVideo, QuerySegments, scores_csv, scores_json
 from ..frame_picture import frame_at
 from ..moments import best_moments, usual_distance_ms
@@ -57,7 +57,8 @@ async def upload(request: Request) -> Response:
             data += piece
             if len(data) > UPLOAD_BYTES:
                 raise Refusal(413, "too_large", f"the picture has more than {UPLOAD_BYTES} bytes", "make it smaller")
-        query: Query = await run_in_threadpool(request.app.state.workbench.book.upload, data)
+        bench = await run_in_threadpool(workbench_of, request)
+        query: Query = await run_in_threadpool(bench.book.upload, data)
     except Refusal as error:
         return refusal_response(error)
     return JSONResponse(query.record())

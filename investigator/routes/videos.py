@@ -149,7 +149,7 @@ def make_proxy(asked: Asked) -> dict[str, Any]:
 
         encode_part(session.file.path, target, form, 0.0, float("inf"), advance)
 
-    return bench.jobs.submit(Job("proxy", session.file.id, work)).record()
+    return bench.submit("proxy", session.file.id, work).record()
 
 
 async def media(request: Request) -> Response:
@@ -162,7 +162,7 @@ async def proxy_media(request: Request) -> Response:
 
 
 async def _file(request: Request, *, proxy: bool) -> Response:
-    bench = request.app.state.workbench
+    bench = request.app.state.workbenches.first
     try:
         file: VideoFile = await run_in_threadpool(bench.library.get, request.path_params["video"])
         path = file.path

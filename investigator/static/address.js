@@ -2,6 +2,7 @@
 //
 // `#/watch?v=ID&t=12.43&text0=a+red+circle&not3=a+ring&focus=0&scale=relative…`: a query's kind and its slot (colour and
 // shape) make the key, their order is the list's. Nothing else remembers anything.
+import { model } from "./server.js";
 
 const NUMBERS = ["threshold", "drop", "shortest", "join", "padding", "smooth", "rate", "offset", "volume"];
 const WORDS = ["scale", "sort", "sync", "filter", "match"];
@@ -50,8 +51,9 @@ function written(query) {
 export function formatAddress(mode, values) {
   const parts = new URLSearchParams();
   const short = (value) => String(Math.round(value * 10_000) / 10_000);
-  for (const [key, name] of [["v", "video"], ["a", "a"], ["b", "b"], ["result", "result"], ["model", "model"], ["stage", "stage"],
+  for (const [key, name] of [["v", "video"], ["a", "a"], ["b", "b"], ["result", "result"], ["stage", "stage"],
     ["difference", "difference"]]) if (values[name]) parts.set(key, values[name]);
+  if (model) parts.set("model", model);
   if (values.time) parts.set("t", String(Math.round(values.time * 1e6) / 1e6)); // a frame's own time, or the frame before is shown
   for (const query of values.queries ?? []) {
     const kind = query.negative ? (query.kind === "text" ? "not" : `not${query.kind}`) : query.kind;

@@ -1,4 +1,5 @@
 // Library: every video below the folders, one search over all that is analysed, and the queue.
+import * as conditions from "./conditions.js";
 import { byId, element } from "./element.js";
 import { icon } from "./icons.js";
 import { action, failure, notice } from "./notice.js";
@@ -43,7 +44,7 @@ export class Library {
   }
 
   leave() {}
-  draw() { this.chips.show(); }
+  draw() { this.chips.show(); this.#facts(); } // the model is there, or is not
   values() {
     const { queries, sort, filter, match } = this.state;
     return { queries: queries.length ? queries : undefined, sort: sort === "name" ? null : sort, filter, match: match === "any" ? null : match };
@@ -106,6 +107,8 @@ export class Library {
       return this.notices.replaceChildren(notice({ title: "No video here yet", words: [`No video was found${roots ? ` in ${roots}` : ""}.`, "Put videos there and look again, or start with another folder:"],
         command: "python main.py investigator roots=\"[/path/to/videos]\"", actions: [{ label: "Look again", first: true, act: () => this.enter({}) }] }));
     }
+    const { model } = this.app.info;
+    if (model.state === "failed") return this.notices.replaceChildren(notice(conditions.modelFailed(model, { tiny: () => this.app.chooseTiny() })));
     this.notices.replaceChildren(...(fresh ? [element("p", { class: "library-new" },
       element("span", {}, `${fresh} of ${total} videos ${fresh === 1 ? "is" : "are"} not analysed yet; search finds nothing in ${fresh === 1 ? "it" : "them"}.`),
       action({ label: `Analyse ${fresh === 1 ? "it" : `all ${fresh}`}${seconds ? ` (about ${span(seconds)})` : ""}`, first: true, act: () => this.#analyseNew() }))] : []));

@@ -1,5 +1,5 @@
 // The socket: the server's log of what happened, from the last event seen on. Losing it delays news and nothing else.
-import { get } from "./server.js";
+import { get, model } from "./server.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
@@ -13,10 +13,10 @@ const POLL_AFTER = 3; // failed attempts
  * the server answers at all.
  */
 export class Live extends EventTarget {
-  constructor(boot) {
+  constructor(boot, last) {
     super();
     this.boot = boot;
-    this.last = null; // the last event's number; null: never connected
+    this.last = last; // the last event's number: what comes before the first connection is heard behind it
     this.attempt = 0;
     this.gone = false;
     this.wake = null;
@@ -30,7 +30,7 @@ export class Live extends EventTarget {
     const address = new URL("ws", document.baseURI);
     address.protocol = address.protocol.replace("http", "ws");
     if (this.boot) address.searchParams.set("boot", this.boot);
-    if (this.last !== null) address.searchParams.set("since", this.last);
+    address.searchParams.set("since", this.last);
     const socket = new WebSocket(address);
     this.socket = socket;
     socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
@@ -54,17 +54,16 @@ export class Live extends EventTarget {
       this.attempt = 0;
       clearInterval(this.polling);
       this.polling = null;
-      const missed = message.resync && this.last !== null;
-      if (message.resync || this.last === null) this.last = message.last;
+      if (message.resync) this.last = message.last;
       this.boot = message.boot;
       this.tell("state", { state: "live", attempt: 0, seconds: 0 });
       this.#answered(true);
-      if (missed) this.tell("resync");
+      if (message.resync) this.tell("resync");
       return;
     }
     if (message.seq <= this.last) return;
     this.last = message.seq;
-    this.tell(message.kind, message);
+    if ((message.model_id ?? model) === model) this.tell(message.kind, message); // not what other pages do with theirs
   }
 
   #lost() {

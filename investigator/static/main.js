@@ -7,7 +7,8 @@ import { Keyboard } from "./keyboard.js";
 import { Library } from "./library.js";
 import { Live } from "./live.js";
 import { failure, notice } from "./notice.js";
-import { get } from "./server.js";
+import { ModelMenu } from "./model_menu.js";
+import { get, model, useModel } from "./server.js";
 import { Watch } from "./watch.js";
 
 const MODES = { watch: ["Watch", Watch], library: ["Library", Library], compare: ["Compare", Compare] };
@@ -25,7 +26,12 @@ class App extends EventTarget {
 
   async begin() {
     try {
-      this.info = await get("api/state");
+      useModel(parseAddress(location.hash).values.model ?? "");
+      this.info = await get("api/state").catch((error) => { // a link may name a model that is no longer offered
+        if (error.code !== "no_model") throw error;
+        useModel("");
+        return get("api/state");
+      });
     } catch (error) {
       byId("watch-grid").hidden = true;
       byId("watch-notice").replaceChildren(failure(error, [{ label: "Try again", first: true, act: () => this.begin() }]));
@@ -34,9 +40,10 @@ class App extends EventTarget {
     }
     byId("watch-notice").replaceChildren();
     this.keyboard = new Keyboard();
-    this.live = new Live(this.info.boot);
+    this.live = new Live(this.info.boot, this.info.last);
+    this.models = new ModelMenu((id) => this.choose(id));
     this.#news();
-    this.#modelWords();
+    this.models.show(this.info.model);
     if (this.info.notes.length) byId("banner").replaceChildren(...this.info.notes.map((title) => notice({ title, actions: [{ label: "Close", act: () => byId("banner").replaceChildren() }] })));
     addEventListener("hashchange", () => this.#route());
     await this.#route();
@@ -49,6 +56,7 @@ class App extends EventTarget {
     if (location.hash === this.written) return;
     const { mode, values } = parseAddress(location.hash || (this.info.video || !this.info.roots.length ? "#/watch" : "#/library"));
     const [name, Mode] = MODES[mode];
+    if (values.model !== undefined && values.model !== model) return location.reload();
     if (this.mode !== mode) this.modes[this.mode]?.leave();
     this.mode = mode;
     this.keyboard.mode = mode;
@@ -67,6 +75,19 @@ class App extends EventTarget {
   go(mode, values) {
     this.#write();
     location.hash = formatAddress(mode, values).slice(1);
+  }
+
+  /** The same page with another model: everything but the videos differs, so it begins anew. */
+  choose(id) {
+    useModel(id);
+    this.#write();
+    location.reload();
+  }
+
+  /** With the demonstration model, which is always there. */
+  async chooseTiny() {
+    const { models } = await get("api/models");
+    this.choose(models.find((one) => one.model_name === "tiny").id);
   }
 
   /** The state changed: the address is written soon. */
@@ -100,8 +121,8 @@ class App extends EventTarget {
     const { live } = this;
     live.addEventListener("state", (event) => this.#liveWords(event.detail));
     live.addEventListener("gone", (event) => this.#gone(event.detail.gone));
-    live.addEventListener("model", (event) => { this.info.model = event.detail.model; this.#modelWords(); this.modes[this.mode]?.draw(); });
-    live.addEventListener("resync", async () => { this.info = await get("api/state").catch(() => this.info); this.#modelWords(); });
+    live.addEventListener("model", (event) => { this.info.model = event.detail.model; this.models.show(this.info.model); this.modes[this.mode]?.draw(); });
+    live.addEventListener("resync", async () => { this.info = await get("api/state").catch(() => this.info); this.models.show(this.info.model); });
     byId("live-retry").addEventListener("click", () => live.retry());
   }
 
@@ -120,14 +141,6 @@ class App extends EventTarget {
     byId("banner").replaceChildren(...(gone ? [notice({
       kind: "bad", title: "The server does not answer", words: "What is on screen stays, and so does what you typed. The page goes on by itself once the server is back.",
       actions: [{ label: "Try now", first: true, act: () => this.live.retry() }] })] : []));
-  }
-
-  #modelWords() {
-    const { model } = this.info;
-    const words = { loading: `${model.model_name}, loading`, ready: model.model_name, failed: `${model.model_name} failed` }[model.state];
-    byId("model-words").textContent = words;
-    byId("model-words").className = `tag ${{ failed: "bad", loading: "warn" }[model.state] ?? ""}`;
-    byId("model-words").title = `${model.feature_type}, ${model.model_name}`;
   }
 }
 

@@ -1,7 +1,7 @@
 // The queue: what is being analysed, what waits, and what failed with its cause.
 import { element } from "./element.js";
 import { sentence } from "./notice.js";
-import { get } from "./server.js";
+import { get, model } from "./server.js";
 import { isActive, isStale, jobActions, jobBar, jobWords } from "./status.js";
 
 const SHOWN = 8;
@@ -36,7 +36,7 @@ export class Queue {
   #draw() {
     const order = { running: 0, paused: 1, queued: 2, failed: 3 };
     const latest = new Map(); // of a video and a kind: what failed and was done again later is no failure any more
-    for (const job of [...this.jobs.values()].sort((a, b) => a.number - b.number)) latest.set(`${job.video} ${job.kind}`, job);
+    for (const job of [...this.jobs.values()].sort((a, b) => a.number - b.number)) latest.set(`${job.video} ${job.kind} ${job.model_id}`, job);
     const all = [...latest.values()].filter((job) => job.state === "failed" || isActive(job)).sort((a, b) => order[a.state] - order[b.state]);
     this.container.hidden = !all.length;
     const waiting = all.filter((job) => job.state === "queued").length;
@@ -46,7 +46,7 @@ export class Queue {
     this.container.replaceChildren(
       element("div", { class: "card-head" }, element("h2", {}, "Queue"), element("span", { class: "count" }, [waiting && `${waiting} waiting`, failed && `${failed} failed`].filter(Boolean).join(" · "))),
       element("ul", { class: "queue-list" }, shown.map((job) => element("li", { "data-state": job.state },
-        element("strong", {}, this.names.get(job.video) ?? "…"),
+        element("strong", {}, this.names.get(job.video) ?? "…", (job.model_id ?? model) !== model && " (another model)"),
         element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${sentence(job.error ?? "failed")} ${sentence(job.do ?? "")}` : jobWords(job)),
         job.state === "running" ? jobBar(job) : element("span"),
         element("span", { class: "queue-actions" }, jobActions(job, (answer) => this.take(answer)))))),

@@ -10,10 +10,14 @@ class ServerError extends Error {
   }
 }
 
+/** The model that this page has chosen, by the server's id; "" is the one of the command. */
+export let model = "";
+export function useModel(id) { model = id; }
+
 async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options, headers: { ...(model && { "X-Clipreel-Model": model }), ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ServerError({ code: "unreachable", message: "The server does not answer.", do: "See whether it still runs; what you typed is kept." });

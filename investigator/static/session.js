@@ -1,7 +1,7 @@
 // One open video with its texts: everything that is asked of the server for it, and what came back. It draws nothing.
 import { Queries } from "./queries.js";
 import { Reading } from "./reading.js";
-import { download, frameTimes, get, post } from "./server.js";
+import { download, frameTimes, get, model, post } from "./server.js";
 import { Sprites } from "./sprites.js";
 import { State } from "./state.js";
 import { isActive, isStale } from "./status.js";
@@ -94,7 +94,7 @@ export class Session extends EventTarget {
   last(kind) { return [...this.jobs.values()].filter((job) => job.kind === kind).at(-1) ?? null; }
 
   takeJob(job) {
-    if (job.video !== this.id) return;
+    if (job.video !== this.id || (job.model_id ?? model) !== model) return;
     const before = this.jobs.get(job.id);
     if (isStale(job, before)) return;
     this.jobs.set(job.id, job);
