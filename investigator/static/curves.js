@@ -30,7 +30,7 @@ export class Curves extends EventTarget {
     this.hand = element("div", { class: "hand", tabindex: "0", role: "slider", "aria-label": "Time in the plot", "aria-valuemin": "0" },
       this.hoverLine, this.brush, this.target, this.playhead);
     container.append(this.canvas, lines, this.hand, this.threshold, this.empty, this.tip);
-    this.lines = new Lines(lines);
+    this.lines = new Lines(lines, (error) => this.tell("trouble", { message: error.message }));
     this.#pointers();
     this.#thresholdDrag();
     new ResizeObserver(() => this.picture && this.show(this.picture)).observe(container);
@@ -59,8 +59,7 @@ export class Curves extends EventTarget {
     const height = this.container.clientHeight;
     if (!height || !this.container.clientWidth) return;
     const { axis } = this;
-    this.lines.draw({ axis, low: picture.low, high: picture.high, height, curves: picture.curves, decimals: picture.decimals })
-      .catch((error) => this.tell("trouble", { message: error.message }));
+    this.lines.draw({ axis, low: picture.low, high: picture.high, height, curves: picture.curves, decimals: picture.decimals });
     this.#shade(axis, height);
     this.hand.setAttribute("aria-valuemax", picture.duration.toFixed(2));
     this.empty.hidden = !picture.empty;

@@ -109,6 +109,7 @@ export class Player extends EventTarget {
 
   #settled() {
     if (this.wanted !== null && this.wanted !== this.going) return this.#go();
+    if (this.wanted !== null) this.shown = this.frameTimes?.[this.frameAt(this.wanted)] ?? this.wanted; // until the frame itself tells
     this.wanted = null;
     this.tell("settled");
   }

@@ -45,7 +45,7 @@ export class Session extends EventTarget {
     if (this.id !== id) return null;
     if (video.job) this.jobs.set(video.job.id, video.job);
     this.state.set({ video });
-    this.fetchScores({ again: true });
+    this.fetchScores();
     this.fetchFrameTimes();
     this.fetchSprites();
     this.fetchJobs();
