@@ -27,10 +27,10 @@ class GpuPasses:
     def __init__(self, encoder: Encoder, batch_size: int, shape: tuple[int, ...], *, compiled: bool = False):
         self._encoder = encoder
         self._on = torch.get_device_module(encoder.device)
-        # What was loaded on other streams must be there before these compute.
-        self._on.synchronize(encoder.device)
         self._copying, self._computing = self._stream(), self._stream()
         self._slots = [_Slot(self._on, encoder, (batch_size, *shape)) for _ in range(UNDER_WAY_ON_GPU + 1)]
+        # What other streams loaded and blackened must be there before these copy and compute.
+        self._on.synchronize(encoder.device)
         self._turn = 0
         self._graph: _Graph | None = None
         if compiled:
@@ -111,8 +111,9 @@ class _Slot:
         self.pinned = torch.empty(shape, dtype=torch.uint8, pin_memory=is_gpu)
         self.pixels = torch.zeros(shape, dtype=torch.uint8, device=encoder.device)
         self.features = torch.empty(shape[0], encoder.dim, pin_memory=is_gpu)
-        timing = {"enable_timing": True} if is_gpu else {}
-        self.copied, self.began, self.ended = on.Event(), on.Event(**timing), on.Event(**timing)
+        # "blocking": who waits sleeps. Else it would spin, on a core that decodes.
+        began, ended = ({"enable_timing": True}, {"enable_timing": True, "blocking": True}) if is_gpu else ({}, {})
+        self.copied, self.began, self.ended = on.Event(), on.Event(**began), on.Event(**ended)
         self._promise: _Promise | None = None
 
     def promise(self, order: list[int]) -> Callable[[], Encoded]:
@@ -151,8 +152,9 @@ class _Graph:
     def __init__(self, encoder: Encoder, pixels: torch.Tensor, stream: torch.cuda.Stream):
         self._pixels = pixels.clone()
         self._graph = torch.cuda.CUDAGraph()
-        # "thread_local": other threads may allocate and decode on the device meanwhile.
-        with torch.cuda.device(encoder.device), torch.inference_mode(), \
+        # "thread_local": other threads may allocate and decode on the device meanwhile. The stream is named twice, because a
+        # capture that fails does not put this thread's own one back.
+        with torch.cuda.device(encoder.device), torch.cuda.stream(stream), torch.inference_mode(), \
                 torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
             self._features = encoder.encode(self._pixels)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .decode.nvdec import wait_until_made
 from .extractor import Units
 from .frames import DeviceFrameBatch, FrameBatch
 from .sampling import Samples
@@ -45,9 +46,5 @@ def prepared(batch: FrameBatch | DeviceFrameBatch, spec: PreprocessSpec) -> torc
     if not resizes_on_device(batch.pixels.shape[1], batch.pixels.shape[2], spec):
         return preprocess_frames(batch.on_cpu().pixels, spec)
     crops = preprocess_on_device(batch.pixels, spec)
-    if crops.is_cuda:
-        import torch
-
-        # Other threads take them on streams of their own, which know nothing of this one's. Nobody but this decoder waits here.
-        torch.cuda.current_stream(crops.device).synchronize()
+    wait_until_made(crops)
     return crops

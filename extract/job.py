@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import EmptyVideoError
+from .decode.nvdec import wait_until_made
 from .extractor import Units
 from .frames import VideoIndex
 from .videos import VideoItem
@@ -73,7 +74,9 @@ class Attempt:
                 self._windows[unit][place] = crop
                 if len(self._windows[unit]) == len(set(frames)):
                     crops = self._windows.pop(unit)
-                    ready.append((unit, torch.stack([crops[frame] for frame in frames])))
+                    window = torch.stack([crops[frame] for frame in frames])
+                    wait_until_made(window)  # some of the crops may be another decoder's
+                    ready.append((unit, window))
             self._sent += len(ready)
         return ready
 

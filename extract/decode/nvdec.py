@@ -8,7 +8,10 @@ import re
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import torch
 
 SAMPLE = Path(__file__).parents[2] / "sample" / "red_circle_then_blue_square.mp4"
 THREADS = 8  # a device: a decoder uses one engine, and a data-centre GPU has 5 to 8 of them
@@ -54,6 +57,17 @@ def own_stream(device: str | None) -> AbstractContextManager[object]:
     import torch
 
     return torch.cuda.stream(torch.cuda.Stream(device))
+
+
+def wait_until_made(pixels: torch.Tensor) -> None:
+    """What this thread's stream makes is taken by other threads on streams of their own, which know nothing of it; and what it was
+    made of must not be given back before. Nobody but this thread waits here, asleep. On a CPU there is nothing to wait for."""
+    if pixels.is_cuda:
+        import torch
+
+        made = torch.cuda.Event(blocking=True)
+        made.record(torch.cuda.current_stream(pixels.device))
+        made.synchronize()
 
 
 def video_decoder(file: BinaryIO, **options: Any) -> Any:

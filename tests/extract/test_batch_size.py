@@ -6,6 +6,7 @@ from clipreel import cli, extract_features
 from clipreel.errors import ConfigError
 from clipreel.extract import batch_size
 from clipreel.extract.batch_size import best_size, find_batch_size
+from clipreel.extract.extractor import Extractor
 from clipreel.extract.framewise import FramewiseExtractor
 
 
@@ -91,9 +92,17 @@ def test_it_does_not_go_with_fixed_batches(capsys, sample_videos, tiny):
 
 
 @pytest.mark.needs_cuda
-def test_a_gpu_is_filled_to_a_share(tiny):
+def test_a_gpu_is_filled_to_a_share(monkeypatch):
     from clipreel import load_encoder
 
-    encoder = load_encoder("clip", "tiny", device="cuda")
-    assert find_batch_size([FramewiseExtractor(encoder)]) <= batch_size._MOST
-    assert torch.cuda.memory_reserved() < 0.8 * torch.cuda.get_device_properties(0).total_memory
+    extractors: list[Extractor] = [FramewiseExtractor(load_encoder("clip", "tiny", device="cuda"))]
+    monkeypatch.setattr(batch_size, "_GAIN", 0.0)  # every doubling is worth its memory
+    assert find_batch_size(extractors) == batch_size._MOST
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    extractors[0].encode(torch.zeros(256, 3, 64, 64, dtype=torch.uint8))
+    taken, free = torch.cuda.max_memory_allocated() - held, torch.cuda.mem_get_info()[0]
+    torch.cuda.empty_cache()
+    monkeypatch.setattr(batch_size, "_MEMORY_SHARE", 1.5 * taken / free)
+    assert find_batch_size(extractors) in (128, 256)
+    assert torch.cuda.memory_allocated() == held  # and is given back

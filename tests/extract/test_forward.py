@@ -1,5 +1,6 @@
 """Forward passes: in order, several under way, filled up where the network is compiled for one size."""
 
+import math
 import os
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from clipreel import extract_features, load_encoder
 from clipreel.errors import ConfigError
+from clipreel.extract import forward_gpu
 from clipreel.extract.compiling import compiled
 from clipreel.extract.forward import Forward, OneByOne, forward_of, unit_shape
 from clipreel.extract.forward_gpu import GpuPasses
@@ -104,14 +106,41 @@ def test_where_it_cannot_be_compiled_it_is_said(tiny, monkeypatch, sample_videos
 
 
 @pytest.mark.needs_cuda
+@pytest.mark.filterwarnings("default")  # torch's compiler warns of float32 that is not TF32, and more
 @pytest.mark.parametrize("with_compiler", [False, True])
-def test_a_gpu_gives_what_the_cpu_does(tiny, with_compiler):
+def test_a_gpu_gives_what_the_cpu_does(tiny, with_compiler, monkeypatch):
+    """With the compiler through a CUDA graph, however slow. Twelve batches: memory is used again while others are under way."""
+    monkeypatch.setattr(forward_gpu, "_GRAPH_GAIN", math.inf)
     encoder = load_encoder("clip", "tiny", device="cuda", precision="float32")
     extractor = FramewiseExtractor(compiled(encoder) if with_compiler else encoder)
     forward = forward_of(extractor, 8, compiled=with_compiler)
     assert forward.under_way == 2
-    batches = [pictures(count, seed=count) for count in (8, 8, 8, 8, 3)]
+    assert isinstance(forward._passes, GpuPasses)
+    assert (forward._passes._graph is not None) == with_compiler
+    batches = [pictures(count, seed=seed) for seed, count in enumerate((*[8] * 12, 3))]
     batches[1] = [one.cuda() if place % 2 else one for place, one in enumerate(batches[1])]  # decoded by both kinds
     plain = all_results(Forward(OneByOne(FramewiseExtractor(tiny)), "cpu", 8), [[one.cpu() for one in batch] for batch in batches])
     for one, other in zip(all_results(forward, batches), plain, strict=True):
         assert torch.cosine_similarity(torch.from_numpy(one), torch.from_numpy(other)).min() >= 0.9999
+
+
+@pytest.mark.needs_cuda
+def test_memory_of_a_gpu_that_runs_out(tiny, caplog):
+    """What a batch of 512 took is not there again: it goes on with less, and nothing is lost."""
+    encoder = load_encoder("clip", "tiny", device="cuda", precision="float32")
+    batches = [pictures(512, seed=seed) for seed in range(3)]
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    plain = all_results(forward_of(FramewiseExtractor(encoder), 512), batches)
+    before, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    torch.cuda.empty_cache()
+    forward = forward_of(FramewiseExtractor(encoder), 512)
+    share = (torch.cuda.memory_reserved() + 0.6 * (peak - before)) / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        less = all_results(forward, batches)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "out of memory; going on with batches of" in caplog.text
+    cosines = torch.cosine_similarity(torch.from_numpy(np.concatenate(less)), torch.from_numpy(np.concatenate(plain)))
+    assert cosines.min() >= 0.9999

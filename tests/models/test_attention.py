@@ -6,6 +6,7 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from clipreel.models.precision import lower_precision
 from clipreel.models.registry import load_encoder
 from clipreel.tests.viclip_small import write_small
 from torch.nn import functional
@@ -69,8 +70,10 @@ def test_attention_is_the_fused_one(make, tmp_path, monkeypatch):
 @pytest.mark.parametrize("make", [clip_tower, open_clip_tower, viclip_tower])
 def test_on_a_gpu_a_fused_kernel_runs(make, tmp_path):
     tower, layers, shape = make(tmp_path) if make is viclip_tower else make()
-    tower = tower.cuda().to(torch.float16) if make is not viclip_tower else tower.cuda()
-    pixels = torch.randn(shape, device="cuda", dtype=next(tower.parameters()).dtype)
+    tower = tower.cuda()
+    if make is not viclip_tower:
+        lower_precision(tower, torch.float16)
+    pixels = torch.randn(shape, device="cuda", dtype=tower.conv1.weight.dtype)
     from torch.profiler import profile
 
     with torch.inference_mode(), profile() as profiler:
