@@ -60,7 +60,8 @@ PARSERS = {
 }
 ODD = (None, True, -1, 10**30, 1e308, -1e308, float("nan"), float("inf"), "", "\x00", "../../etc/passwd", "a" * 5000, "\ud800", [],
        {}, [[]], {"a": 1}, [None], "0", "1e999", "yes", {"": None})
-BYTES = (b"\x00", b"\xff", b"\n", b'"', b"'", b",", b"{", b"[" * 3000, b": ", b"*&!", b"${x}", b"\xed\xa0\x80")
+# The brackets nest deeper than Python recurses.
+BYTES = (b"\x00", b"\xff", b"\n", b'"', b"'", b",", b"{", b"[" * 1500, b": ", b"*&!", b"${x}", b"\xed\xa0\x80")
 
 
 def harmed_value(dice, value):

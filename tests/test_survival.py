@@ -28,8 +28,15 @@ def many_videos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def clean(many_videos, tiny, tmp_path_factory):
+    """A run that nothing happened to, and its folder."""
+    folder = tmp_path_factory.mktemp("clean")
+    return extract_features(many_videos, encoder=tiny, **settings(folder)), folder
+
+
 def settings(output):
-    return {"model_name": "tiny", "on_extraction": "save_numpy", "output_path": str(output), "batch_size": 8, "extraction_fps": 5}
+    return {"on_extraction": "save_numpy", "output_path": str(output), "batch_size": 8, "extraction_fps": 5}
 
 
 def answer_interrupts():
@@ -38,7 +45,7 @@ def answer_interrupts():
 
 
 def start(videos, output, *words):
-    return subprocess.Popen([sys.executable, str(MAIN), f"video_paths={videos}", "workers=2", *words,
+    return subprocess.Popen([sys.executable, str(MAIN), f"video_paths={videos}", "model_name=tiny", "workers=2", *words,
                              *(f"{key}={value}" for key, value in settings(output).items())],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=answer_interrupts)
 
@@ -67,7 +74,7 @@ def contents(output):
 
 
 @pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
-def test_rerun_equals_a_clean_run(many_videos, tmp_path, signal_sent, code):
+def test_rerun_equals_a_clean_run(many_videos, clean, tiny, tmp_path, signal_sent, code):
     process = start(many_videos, tmp_path / "out")
     wait_for_marks(process, tmp_path / "out", 3)
     os.kill(process.pid, signal_sent)
@@ -76,11 +83,10 @@ def test_rerun_equals_a_clean_run(many_videos, tmp_path, signal_sent, code):
     assert "Traceback" not in err
     kept = len(list((tmp_path / "out").glob("clip/tiny/*_meta.json")))
     assert 3 <= kept < VIDEOS
-    rerun = extract_features(many_videos, **settings(tmp_path / "out"))
-    clean = extract_features(many_videos, **settings(tmp_path / "clean"))
+    rerun, (whole, folder) = extract_features(many_videos, encoder=tiny, **settings(tmp_path / "out")), clean
     assert len(rerun.skipped) == kept
     assert len(rerun.done) == VIDEOS - kept
-    assert contents(tmp_path / "out") == contents(tmp_path / "clean")
-    for key, features in clean.features.items():
+    assert contents(tmp_path / "out") == contents(folder)
+    for key, features in whole.features.items():
         a, b = features.features, rerun.features[key].features
         assert ((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min() >= 0.999999
