@@ -12,22 +12,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ... import __version__
 from ...configs.investigator_schema import MOST_CHARACTERS, MOST_TEXTS
 from ...errors import MissingExtraError
+from ..assets import AssetShelf
 from ..endpoint import Asked, get
 from ..jobs import MOST_ACTIVE
 from .queries import UPLOAD_BYTES
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
 HEALTH = "/healthz"
 _BEAT_SECONDS = 15.0
+_FOR_GOOD = "public, max-age=31536000, immutable"
+_shelf = AssetShelf()
 _EXAMPLES = {"tiny": ("a red circle", "a blue square", "a green triangle", "a yellow ring")}
 _EVERYDAY = ("a person walking", "a close-up of a face", "a car", "text on the screen", "an animal")
 
@@ -61,18 +63,21 @@ async def health(request: Request) -> Response:
 
 
 async def page(request: Request) -> Response:
-    return HTMLResponse(_page(), headers={"cache-control": "no-cache"})
+    words = _shelf.newest().page.replace('src="plotly.js"', f'src="{plotly_url()}"')
+    return HTMLResponse(words, headers={"cache-control": "no-cache"})
 
 
-@cache
-def _page() -> str:
-    """The page, which asks for its script by version: browsers keep that for good."""
-    return (STATIC / "index.html").read_text(encoding="utf-8").replace('src="plotly.js"', f'src="{plotly_url()}"')
+async def asset(request: Request) -> Response:
+    """One of the page's files: for good under its version's address, asked for anew each time under any other."""
+    found, for_good = _shelf.get(request.path_params.get("version"), request.path_params["name"])
+    if found is None:
+        raise HTTPException(404)
+    return Response(found.content, media_type=found.media_type, headers={"cache-control": _FOR_GOOD if for_good else "no-cache"})
 
 
 async def plotly(request: Request) -> Response:
     """plotly.js out of the installed `plotly` package: that one file of it."""
-    kept = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    kept = {"cache-control": _FOR_GOOD, "vary": "accept-encoding"}
     whole, packed = _plotly()
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(packed, media_type="text/javascript", headers={**kept, "content-encoding": "gzip"})
@@ -97,15 +102,6 @@ def _plotly() -> tuple[bytes, bytes]:
     """(whole, gzipped)."""
     whole = plotly_file().read_bytes()
     return whole, gzip.compress(whole, 6)
-
-
-class FreshStaticFiles(StaticFiles):
-    """Browsers ask each time whether a file has changed: after an update no old script meets a new page."""
-
-    def file_response(self, *args: Any, **keys: Any) -> Response:
-        response = super().file_response(*args, **keys)
-        response.headers.setdefault("cache-control", "no-cache")
-        return response
 
 
 async def socket(websocket: WebSocket) -> None:
@@ -157,5 +153,5 @@ async def _until_gone(websocket: WebSocket) -> None:
 ROUTES = [
     Route("/", page, methods=["GET"]), get("/api/state", state), get("/api/models", models), Route(HEALTH, health, methods=["GET"]),
     Route("/plotly.js", plotly, methods=["GET"]), WebSocketRoute("/ws", socket),
-    Mount("/static", FreshStaticFiles(directory=STATIC, check_dir=False)),
+    Route("/static/{version}/{name}", asset), Route("/static/{name}", asset),
 ]

@@ -7,6 +7,7 @@ import { signOf } from "./palette.js";
 const LABEL_BELOW = 14.8; // from the axis down to the times' base line
 const LABEL_LEFT = 1; // from the axis to the scores
 const LABEL_DROP = 0.35; // of the letters' size: a score stands beside its line's middle
+const PIECE = 8; // points of a wide line that are stroked at once: of a whole line of peaks it takes ten times as long
 
 /** Draws `figure` (of figure.js) on `canvas`, which lies over the whole plot. */
 export function drawOn(canvas, figure) {
@@ -53,9 +54,12 @@ export function drawOn(canvas, figure) {
     context.globalAlpha = line.opacity;
     context.strokeStyle = context.fillStyle = line.colour;
     context.lineWidth = line.width;
-    context.beginPath();
-    line.x.forEach((time, n) => context.lineTo(axis.pixelOf(time), levelOf(line.y[n])));
-    context.stroke();
+    const most = line.width * scale > 1 ? PIECE : Infinity;
+    for (let from = 0; from < line.x.length - 1; from += most - 1) {
+      context.beginPath();
+      for (let n = from; n < Math.min(from + most, line.x.length); n += 1) context.lineTo(axis.pixelOf(line.x[n]), levelOf(line.y[n]));
+      context.stroke();
+    }
     const sign = new Path2D(signOf(line.slot));
     for (const n of signedPlaces(line, place, figure)) {
       const [x, y] = [axis.pixelOf(line.x[n]), levelOf(line.y[n])];

@@ -4,6 +4,7 @@ import { colourOf } from "./palette.js";
 import { ticks } from "./time.js";
 
 const MOST_COLUMNS = 5000; // of all curves: a picture of more takes too long to follow a hand
+const THIN = 1; // pixel: any other width takes many times as long
 const LEVELS = 6; // marks on the axis of the scores
 export const SIGNS = 9; // of a curve: enough to tell it without its colour
 
@@ -22,7 +23,7 @@ export function figureOf(picture) {
     font: { family: style.fontFamily, size: 11.5 },
     lines: curves.map(({ slot, text, times, values, faint, thin }) => {
       const places = decimated(times, values, axis.start, axis.end, columns);
-      return { slot, text, colour: colourOf(slot), opacity: faint ? 0.45 : 1, width: thin ? 1.2 : 2,
+      return { slot, text, colour: colourOf(slot), opacity: faint ? 0.45 : 1, width: thin ? THIN : 2,
         x: places.map((place) => times[place]), y: places.map((place) => values[place]) };
     }),
   };

@@ -19,6 +19,7 @@ export class Overview extends EventTarget {
     container.append(this.canvas, this.frame, this.head);
     container.setAttribute("aria-hidden", "true"); // the plot's keys do the same
     this.#pointers();
+    addEventListener("theme", () => { this.drawn = null; });
     new ResizeObserver(() => this.picture && this.show(this.picture)).observe(container);
   }
 
@@ -28,6 +29,17 @@ export class Overview extends EventTarget {
   show(picture) {
     this.picture = picture;
     const width = this.container.clientWidth;
+    const drawn = [width, picture.duration, picture.low, picture.high, ...picture.curves.flatMap(({ slot, times, values }) => [slot, times, values])];
+    if (drawn.length !== this.drawn?.length || drawn.some((one, place) => one !== this.drawn[place])) this.#strips(picture, width);
+    this.drawn = drawn;
+    this.frame.hidden = !picture.window;
+    if (picture.window) {
+      this.frame.style.left = `${(picture.window[0] / picture.duration) * 100}%`;
+      this.frame.style.width = `${((picture.window[1] - picture.window[0]) / picture.duration) * 100}%`;
+    }
+  }
+
+  #strips(picture, width) {
     const curves = picture.curves.length ? picture.curves : [{ slot: 10, times: [], values: [] }];
     const scale = window.devicePixelRatio || 1;
     const height = curves.length * (ROW + GAP) - GAP;
@@ -54,11 +66,6 @@ export class Overview extends EventTarget {
         context.fillRect(x, top, 1, ROW);
       }
     });
-    this.frame.hidden = !picture.window;
-    if (picture.window) {
-      this.frame.style.left = `${(picture.window[0] / picture.duration) * 100}%`;
-      this.frame.style.width = `${((picture.window[1] - picture.window[0]) / picture.duration) * 100}%`;
-    }
   }
 
   setTime(time) {

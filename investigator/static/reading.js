@@ -1,7 +1,7 @@
 // The scores of one video for the queries on the page, on every scale, as far as the analysis has come.
 import { complement } from "./decimation.js";
 import { shares, smooth } from "./scales.js";
-import { curves } from "./server.js";
+import { curves, SHOWN_SCALES } from "./server.js";
 import { placeAt } from "./time.js";
 
 export class Reading {
@@ -33,7 +33,7 @@ export class Reading {
     const wanted = again ? ids : ids.filter((id) => !this.raw.has(id));
     for (const id of this.raw.keys()) if (!ids.includes(id)) [this.raw, this.baseline, this.facts].forEach((map) => map.delete(id));
     if (!wanted.length) return;
-    const [raw, baseline] = await Promise.all(["raw", "baseline"].map((scale) => curves(this.video, wanted, scale)));
+    const [raw, baseline] = await Promise.all(SHOWN_SCALES.map((scale) => curves(this.video, wanted, scale)));
     if (raw.header.revision !== baseline.header.revision) return this.fetch(ids, { again: true }); // rows came in between
     if (!again && this.header && raw.header.revision !== this.header.revision) return this.fetch(ids, { again: true });
     if (again) this.#clear();

@@ -12,12 +12,40 @@ class ServerError extends Error {
 
 /** The model that this page has chosen, by the server's id; "" is the one of the command. */
 export let model = "";
-export function useModel(id) { model = id; }
+export function useModel(id) {
+  if (id !== model) ahead.clear();
+  model = id;
+}
+
+const ahead = new Map(); // path and body -> the answer, as a promise: what was asked for before anybody needed it
+const AHEAD_MS = 5000; // an older answer may no longer be true
+
+/** Asks now for what `get` or `post` will want soon; the first of them takes the answer, which is returned too. */
+export function askAhead(path, body) {
+  const options = body ? posted(body) : {};
+  const key = `${path} ${options.body ?? ""}`;
+  const answer = request(path, options);
+  ahead.set(key, answer);
+  setTimeout(() => { if (ahead.get(key) === answer) ahead.delete(key); }, AHEAD_MS);
+  answer.catch(() => {}); // whoever takes it says what is wrong
+  return answer;
+}
+
+function taken(path, { body = "" }) {
+  const key = `${path} ${body}`;
+  const answer = ahead.get(key);
+  ahead.delete(key);
+  return answer;
+}
+
+function request(path, options) {
+  return fetch(path, { credentials: "same-origin", cache: "no-store", ...options, headers: { ...(model && { "X-Clipreel-Model": model }), ...options.headers } });
+}
 
 async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options, headers: { ...(model && { "X-Clipreel-Model": model }), ...options.headers } });
+    answer = await (taken(path, options) ?? request(path, options));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ServerError({ code: "unreachable", message: "The server does not answer.", do: "See whether it still runs; what you typed is kept." });
@@ -31,8 +59,10 @@ export async function get(path, options) {
   return (await ask(path, options)).json();
 }
 
+const posted = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
 function send(path, body, options = {}) {
-  return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...options });
+  return ask(path, { ...posted(body), ...options });
 }
 
 export async function post(path, body = {}, options = {}) {
@@ -72,12 +102,16 @@ export async function frameTimes(video) {
   }
 }
 
+/** The scales that come from the server; a share is made of the first. */
+export const SHOWN_SCALES = ["raw", "baseline"];
+export const curvesPath = (video, queries, scale) => `api/videos/${video}/curves?q=${queries.join(",")}&scale=${scale}`;
+
 /**
  * Curves of a video: {header, times (seconds, float64 [rows]), scores (query id -> float32 [rows])}.
  * The body is: uint32 length of the header, the header as JSON, times in ms, scores in the header's order.
  */
 export async function curves(video, queries, scale, options) {
-  const body = await (await ask(`api/videos/${video}/curves?q=${queries.join(",")}&scale=${scale}`, options)).arrayBuffer();
+  const body = await (await ask(curvesPath(video, queries, scale), options)).arrayBuffer();
   const length = new DataView(body).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(body, 4, length)));
   const times = new Float64Array(body, 4 + length, header.rows).map((milliseconds) => milliseconds / 1000);

@@ -19,6 +19,7 @@ import { watchKeys } from "./watch_keys.js";
 import { WatchNotices } from "./watch_notices.js";
 
 const REFETCH_MS = 250;
+const PLOT_ALONE = ["window", "still"]; // of the state: what shows nowhere else
 const FOLLOW_SHARE = 0.8; // of the window: beyond it a playing head turns the page
 
 export class Watch {
@@ -189,7 +190,10 @@ export class Watch {
     player.addEventListener("trouble", (event) => { if (event.detail.code !== "NotAllowedError" && this.state.video) { this.unplayable = true; this.draw(); } });
     player.addEventListener("state", () => app.changed());
 
-    state.on([], () => { app.changed(); this.draw(); });
+    state.on([], (changed) => {
+      app.changed();
+      this.draw({ plotAlone: [...changed].every((key) => PLOT_ALONE.includes(key)) });
+    });
     state.on(["queries"], () => session.fetchScores());
     state.on(["queries", "focus", "scale", "threshold", "drop", "shortest", "join", "padding"], () => session.fetchSegments());
     state.on(["focus"], () => session.fetchMoments());
@@ -234,25 +238,31 @@ export class Watch {
     this.app.ticked();
   }
 
-  /** Draws once in the next frame, however often it is asked for. */
-  draw() {
-    this.drawing ??= requestAnimationFrame(() => { this.drawing = null; this.#draw(); });
+  /** Draws once in the next frame, however often it is asked for; the plot alone where nothing else has changed. */
+  draw({ plotAlone = false } = {}) {
+    this.whole ||= !plotAlone;
+    this.drawing ??= requestAnimationFrame(() => {
+      const { whole } = this;
+      this.drawing = this.whole = null;
+      this.#draw(whole);
+    });
   }
 
-  #draw() {
+  #draw(whole) {
     const { video } = this.state;
     if (!video) return;
     const { session } = this;
     const job = session.job("analysis");
     const query = this.queries.focused;
-    this.notices.show(video);
+    if (whole) this.notices.show(video);
     byId("watch-grid").hidden = video.state === "unreadable"; // nothing of it can be done
     if (video.state === "unreadable") return;
-    this.list.show();
+    if (whole) this.list.show();
     this.tools.show();
     const picture = this.#picture(video, job, query);
     this.curves.show(picture);
     this.overview.show(picture);
+    if (!whole) return;
     this.#tick(this.player.shown);
     const { rows } = session.reading;
     const none = !this.queries.list.some((one) => !one.negative);
