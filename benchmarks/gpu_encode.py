@@ -64,7 +64,8 @@ def random_open_clip(name: str, precision: str, device: str) -> tuple[TwoTowerEn
     import open_clip
 
     names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-    network = open_clip.create_model(name, load_weights=False, precision=names[precision], device=device)
+    with torch.device(device):  # the random numbers, too: 2.5 billion would take a CPU half a minute
+        network = open_clip.create_model(name, load_weights=False, pretrained_text=False, precision=names[precision], device=device)
     network.eval().requires_grad_(False)
     config = open_clip.get_model_config(name)
     assert config is not None

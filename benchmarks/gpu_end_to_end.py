@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -47,7 +48,8 @@ def linked_videos(folder: Path, height: int, seconds: float, count: int) -> Path
     made = Path(tempfile.gettempdir())
     jobs = [(str(made / f"clipreel_{height}p_{seconds:g}s_{seed}.mp4"), seconds, height, seed)
             for seed in range(min(DISTINCT, count))]
-    with ProcessPoolExecutor(min(DISTINCT, os.cpu_count() or 1)) as pool:
+    # Not forked: torch and CUDA have threads by now, whose locks a fork would copy.
+    with ProcessPoolExecutor(min(DISTINCT, os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
         videos = list(pool.map(make_one, jobs))
     links = folder / f"{height}p"
     links.mkdir()

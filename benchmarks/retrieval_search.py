@@ -32,15 +32,16 @@ import torch
 from torch.nn import functional
 
 FRAMES, DIM, TOP, TEMPERATURE = 12, 512, 10, 0.1
-BLOCK_SCORES = 1 << 16  # videos times queries at a time: what lies between the products stays in the cache
+BLOCK_SCORES = {"cpu": 1 << 16, "cuda": 1 << 22}  # videos times queries at a time: what lies between the products stays in a
+# CPU's cache, and fills a GPU (X-Pool: 0.7 GB)
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
     return functional.normalize(vectors, dim=-1)
 
 
-def blocks(count: int, queries: int) -> Iterator[slice]:
-    step = max(64, BLOCK_SCORES // (queries * FRAMES))
+def blocks(count: int, texts: torch.Tensor) -> Iterator[slice]:
+    step = max(64, BLOCK_SCORES[texts.device.type] // (len(texts) * FRAMES))
     return (slice(begin, min(begin + step, count)) for begin in range(0, count, step))
 
 
@@ -56,7 +57,7 @@ def q_score(count: int, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
     def search(texts: torch.Tensor) -> torch.Tensor:
         scores = torch.empty(len(texts), count, device=device)
-        for part in blocks(count, len(texts)):
+        for part in blocks(count, texts):
             likeness = (texts @ flat[part.start * FRAMES:part.stop * FRAMES].T).view(len(texts), -1, FRAMES)  # [Q, b, k]
             weights = torch.softmax(likeness / TEMPERATURE, dim=-1)
             weighted = torch.matmul(weights.transpose(0, 1), products[part])  # [b, Q, k]
@@ -77,7 +78,7 @@ def x_pool(count: int, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
     def search(texts: torch.Tensor) -> torch.Tensor:
         asked = query(norms[0](texts)) / DIM ** 0.5  # [Q, D]
         scores = torch.empty(len(texts), count, device=device)
-        for part in blocks(count, len(texts)):
+        for part in blocks(count, texts):
             attention = (asked @ flat[part.start * FRAMES:part.stop * FRAMES].T).view(len(texts), -1, FRAMES).softmax(-1)
             pooled = norms[1](torch.matmul(attention.transpose(0, 1), values[part]))  # [b, Q, D]
             pooled = norms[2](pooled + linear(pooled))
@@ -97,6 +98,7 @@ def seconds(search: Callable[[torch.Tensor], torch.Tensor], queries: int, device
     taken: list[float] = []
     while len(taken) < rounds + 1 and sum(taken) < 45:
         texts = unit(torch.randn(queries, DIM, device=device))
+        torch.get_device_module(device).synchronize()
         began = time.perf_counter()
         best = search(texts).topk(TOP)
         best.indices.cpu()  # waits for a GPU
