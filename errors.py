@@ -19,7 +19,7 @@ ClipreelError
     ├── EmptyVideoError       no frame comes out, or none inside start..end
     ├── DecoderDiedError      the process that decoded it died, or was killed for taking too long (isolate=true)
     │   └── QuarantinedError  that happened twice: left out until retry_failed=true
-    ├── WorkerDiedError       launcher=ray: it killed the worker process that had it alone
+    │       └── WorkerDiedError  launcher=ray: it killed the worker process that had it alone
     ├── ElsewhereError        another run is at it, or has just done it: no failure
     └── IndexMismatchError    the packets promised frames that decoding did not give; index again by decoding
 """
@@ -109,7 +109,7 @@ class QuarantinedError(DecoderDiedError):
     """A video that has killed its decoding process twice: left out until retry_failed=true."""
 
 
-class WorkerDiedError(VideoError):
+class WorkerDiedError(QuarantinedError):
     """The worker process of a cluster died whenever it had this video."""
 
 

@@ -20,7 +20,7 @@ from .model_run import ModelRun, open_output
 from .outcome import Outcome
 from .pipeline import Tally, run_together
 from .report import Failure, SelectionUse
-from .store.object_store import ObjectStore
+from .store.object_place import StoreAtUrl
 from .store.store import FeatureStore
 from .video_queue import Video, VideoQueue
 
@@ -48,6 +48,7 @@ class Share:
     completed: list[tuple[str, int]] = field(default_factory=list)  # (key, number of the job)
     failures: list[Failure] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)  # keys of jobs
+    waiting: dict[int, float] = field(default_factory=dict)  # as the outcome's: those that were not told before
     rows: int = 0
     video_seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
@@ -72,6 +73,7 @@ class ClusterWorker:
     def __init__(self):
         self._models: list[ModelRun] = []
         self._past: list[Tally] = []  # of rounds that are over, a model each
+        self._told: list[dict[int, float]] = []  # which videos wait for their file, a model each
         self._queue, self._workers = VideoQueue(), 1
         self._round: threading.Thread | None = None
         self._crash: BaseException | None = None
@@ -86,7 +88,7 @@ class ClusterWorker:
             os.chdir(orders.working_folder)
         self._models = [_model(config, identity, orders)
                         for config, identity in zip(orders.configs, orders.identities, strict=True)]
-        self._past = [Tally() for _ in self._models]
+        self._past, self._told = [Tally() for _ in self._models], [{} for _ in self._models]
         self._workers = orders.configs[0].workers or os.cpu_count() or 1
 
     def step(self, videos: Sequence[Video], last: bool) -> Step:
@@ -160,12 +162,14 @@ class ClusterWorker:
         if self._crash is not None:
             raise self._crash
         shares = []
-        for past, model in zip(self._past, self._models, strict=True):
+        for place, (past, model) in enumerate(zip(self._past, self._models, strict=True)):
             outcome, tally = model.outcome, Tally()
             tally.add(past)
             tally.add(model.tally)
             if not whole:
                 tally.batch_sizes = {}
+            told, self._told[place] = self._told[place], outcome.waiting.copy()  # before what came of those that waited
+            waiting = {number: seconds for number, seconds in self._told[place].items() if number not in told}
             completed, failures, elsewhere = [], [], []
             while outcome.completed:
                 completed.append(outcome.completed.popitem())
@@ -173,7 +177,7 @@ class ClusterWorker:
                 failures.append(outcome.failures.pop(0))
             while outcome.elsewhere:
                 elsewhere.append(outcome.elsewhere.pop(0))
-            shares.append(Share(completed, failures, elsewhere, outcome.rows, outcome.video_seconds, tally, model.use))
+            shares.append(Share(completed, failures, elsewhere, waiting, outcome.rows, outcome.video_seconds, tally, model.use))
         return Step(shares, max(0, 2 * self._workers - len(self._queue)))
 
 
@@ -188,7 +192,7 @@ def _model(config: ExtractConfig, identity: EncoderIdentity, orders: WorkerOrder
     if not _is_there(store, orders.mark):
         raise ConfigError(f"output_path={config.output_path} is another folder on {socket.gethostname()} than where the run was "
                           "started: give a folder that all machines share, or a URL")
-    if isinstance(store, ObjectStore):
+    if isinstance(store, StoreAtUrl):
         store.owner = orders.run
     selection = read_selection(config, identity.feature_type, orders.device)
     outcome = Outcome(config, identity, store, quiet=True, select=selection.fingerprint if selection is not None else None,
@@ -199,6 +203,6 @@ def _model(config: ExtractConfig, identity: EncoderIdentity, orders: WorkerOrder
 
 
 def _is_there(store: FeatureStore, name: str) -> bool:
-    if isinstance(store, ObjectStore):
+    if isinstance(store, StoreAtUrl):
         return remote.read_if_there(f"{store.place}/{name}") is not None
     return (store.folder / name).is_file()

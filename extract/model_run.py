@@ -28,7 +28,7 @@ from .registry import check_windows, make_extractor
 from .remote import is_url, local_name
 from .report import Failure, Report, SelectionUse
 from .sampling import SamplingRequest
-from .store.object_store import ObjectStore
+from .store.object_shards import open_store_at
 from .store.sharded import open_store
 from .store.store import FeatureStore
 from .videos import VideoItem
@@ -173,11 +173,9 @@ def open_output(config: ExtractConfig, identity: EncoderIdentity) -> FeatureStor
         return None
     if not is_url(config.output_path):
         store = open_store(output_folder(config, identity), config.on_extraction, config.videos_per_file)
-    elif config.videos_per_file is None and config.on_extraction != "save_webdataset":
-        store = ObjectStore(f"{config.output_path.rstrip('/')}/{_below_root(identity)}", config.on_extraction)
     else:
-        raise ConfigError(f"output_path={config.output_path}: files of many videos are numbered and replaced under a lock, which a "
-                          "URL does not give; leave videos_per_file and save_webdataset out, or give a folder and copy it")
+        store = open_store_at(f"{config.output_path.rstrip('/')}/{_below_root(identity)}", config.on_extraction,
+                              config.videos_per_file)
     try:
         store.prepare()
     except OSError as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import leases, remote
 from .store.files import is_alive
-from .store.object_store import ObjectStore
+from .store.object_place import StoreAtUrl
 from .store.store import FeatureStore
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -104,7 +104,7 @@ class ObjectLeases:
 
 
 def leases_of(store: FeatureStore, run: str | None = None) -> leases.Leases | ObjectLeases:
-    return ObjectLeases(store.place, run) if isinstance(store, ObjectStore) else leases.Leases(store.folder, run)
+    return ObjectLeases(store.place, run) if isinstance(store, StoreAtUrl) else leases.Leases(store.folder, run)
 
 
 def _owner(content: bytes) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from .remote import without_secrets
 from .report import Failure
 from .shard_writer import ShardWriter, Waiting
 from .store.base import Mark
-from .store.object_store import ObjectStore
+from .store.object_place import StoreAtUrl
 from .store.sharded import ShardedStore
 from .store.store import FeatureStore, refuse_other_settings
 from .videos import VideoItem, content_id, size_bytes
@@ -57,9 +57,10 @@ class Outcome:
     elsewhere: list[str] = field(default_factory=list)  # keys of videos that another run is at, or has just done
     held: dict[str, Features] = field(default_factory=dict)
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    waiting: dict[int, float] = field(default_factory=dict)  # number of a job that waits for its file of many -> seconds of video
     rows: int = 0
     video_seconds: float = 0.0
-    finished: int = 0  # of the planned jobs that were not skipped
+    finished: int = 0  # of the planned jobs that were not skipped, and wait for nothing
     _printer: InOrder = field(default_factory=InOrder)
     _leases: Leases | ObjectLeases | None = None
     _writer: ShardWriter | None = None  # of files of many videos
@@ -91,7 +92,7 @@ class Outcome:
             deaths = 0 if self.config.retry_failed else self.decoder_deaths.get(job.content_id, 0)
             if deaths >= DEATHS and job.key not in self.skipped:
                 self._fail(job.number, job.item, job.key, QuarantinedError(
-                    f"{job.item}: in quarantine since an earlier run: it killed the process that decodes it twice; "
+                    f"{job.item}: in quarantine since an earlier run: it killed the process that had it twice; "
                     "retry_failed=true tries it again", deaths), job.content_id)
                 continue
             jobs.append(replace(job, decoder_deaths=deaths))
@@ -158,9 +159,7 @@ class Outcome:
         """The video is done when its file is: until then it keeps its lease."""
         self._say(waiting.job.number, self._predict(waiting.job.number, waiting.job.key, waiting.features))
         writer.add(waiting)
-        self.finished += 1
-        self.rows += len(waiting.features)
-        self.video_seconds += waiting.duration_seconds
+        self.waiting[waiting.job.number] = waiting.duration_seconds
         if writer.is_full:
             self._commit()
 
@@ -170,11 +169,13 @@ class Outcome:
         commit = self._writer.commit(self._is_done)
         for key, waiting in commit.stored.items():
             self.completed[key] = waiting.job.number
+            self.finished += 1
+            self.rows += len(waiting.features)
+            self.video_seconds += waiting.duration_seconds
             self._give_back(waiting.job)
         for waiting, error in commit.failed:
-            self.rows -= len(waiting.features)
-            self.video_seconds -= waiting.duration_seconds
-            self._settle(waiting.job, error)
+            self.failed(waiting.job, error)
+        self.waiting.clear()
 
     def failed(self, job: Job, error: Exception) -> None:
         self.finished += 1
@@ -228,7 +229,7 @@ class Outcome:
                 item, identity = (item, content_id(item)) if item.url is None else identified_at_url(item)
             except UnreadableVideoError as error:
                 return error
-            if isinstance(self.store, ObjectStore):
+            if isinstance(self.store, StoreAtUrl):
                 for key in key_candidates(item.name, identity):
                     if key not in marks:
                         marks[key] = self.store.occupant(key)
@@ -286,7 +287,7 @@ class Outcome:
 def _side_by_side(look: Callable[[VideoItem], Found], items: Sequence[VideoItem],
                   store: FeatureStore | None) -> Iterator[tuple[VideoItem, Found]]:
     """(item, what the look gave) in order; where requests are waited for, many at a time, a few hundred ahead."""
-    if not isinstance(store, ObjectStore) and all(item.url is None for item in items):
+    if not isinstance(store, StoreAtUrl) and all(item.url is None for item in items):
         yield from ((item, look(item)) for item in items)
         return
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:

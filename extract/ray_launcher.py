@@ -2,7 +2,7 @@
 
 The run is planned here, as for one machine; workers write to the store themselves and hold the leases, under one name. A worker
 that is lost loses nothing but time: its videos go back to the head of the queue. One that dies with videos at hand makes each of
-them suspect, to be given to a worker alone; what kills its worker alone is a failure.
+them suspect, to be given to a worker alone; what kills its worker alone is a failure, and in quarantine.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..errors import ClusterError, WorkerDiedError
 from ..models.base import EncoderIdentity
 from . import remote
 from .cluster_worker import Share, Step, WorkerOrders
+from .isolated_decode import DEATHS
 from .model_run import ModelRun
 from .object_leases import leases_of
 from .outcome import lease_name
@@ -30,12 +31,13 @@ from .ray_machines import Place, RayMachines, Worker, WorkerLostError
 from .report import Failure
 from .store.base import Mark
 from .store.files import remove_stale, temporary_beside
-from .store.object_store import ObjectStore
+from .store.object_place import StoreAtUrl
+from .store.sharded import ShardedStore
 from .video_queue import Video
 
 log = logging.getLogger("clipreel")
 _HIRE_SECONDS = 2.0  # between looks for machines
-_DEATHS = 2  # of workers that had one video; and of workers on one device that finished nothing
+_LOST = 2  # workers on one device that finished nothing
 _ALONE_SECONDS = 120.0  # without any machine that can work, before the run gives up
 _STOP_SECONDS = 20.0
 
@@ -53,6 +55,7 @@ class RayCluster:
         self._orphans: set[int] = set()  # numbers that a lost worker had at hand, and may have a lease of
         self._found: list[tuple[int, Mark]] = []  # place of the model, and what a lost worker had stored and not reported
         self._suspect: dict[int, int] = {}  # number -> workers that died with it at hand
+        self._spared: set[int] = set()  # of those that only waited for their file, the first time
         self._queue: deque[tuple[int, Video]] = deque()
         self._unsettled: dict[int, Video] = {}
         self._models: Sequence[ModelRun] = ()
@@ -65,8 +68,9 @@ class RayCluster:
     def close(self) -> None:
         self._machines.close()
 
-    def run(self, models: Sequence[ModelRun], videos: Sequence[tuple[int, Video]], tick: Callable[[], None]) -> None:
-        """Do all videos (with their numbers); what came of them is in the models. As `run_together`."""
+    def run(self, models: Sequence[ModelRun], videos: Sequence[tuple[int, Video]], tick: Callable[[], None],
+            say: Callable[[str], object]) -> None:
+        """Do all videos (with their numbers); what came of them is in the models. As `run_together`; `say` hears how many work."""
         self._models, self._queue, self._unsettled = models, deque(videos), dict(videos)
         self._numbers = [{job.key: job.number for job in model.todo} for model in models]
         orders = WorkerOrders(tuple(model.config for model in models), tuple(model.outcome.identity for model in models),
@@ -75,13 +79,17 @@ class RayCluster:
             assert model.store is not None
             model.store.write_beside(self._mark, b"here")
         try:
-            self._seen = time.monotonic()
+            self._seen, at_work = time.monotonic(), 0
             while self._unsettled:
                 self._hire(orders)
                 for worker in self._workers:
                     if worker.ready and worker.awaited is None:
                         self._give(worker, 1)
                 self._listen()
+                ready = sum(worker.ready for worker in self._workers)
+                if ready != at_work:
+                    at_work = ready
+                    say(f"{ready} worker{'s' if ready != 1 else ''}")
                 tick()
         finally:
             self._dismiss()
@@ -96,7 +104,7 @@ class RayCluster:
         self._looked = now
         taken = {worker.place for worker in self._workers}
         for place, (cpus, gpus) in self._machines.places().items():
-            if place not in taken and self._lost.get(place, 0) <= _DEATHS:
+            if place not in taken and self._lost.get(place, 0) <= _LOST:
                 self._workers.append(self._machines.start(orders, place, cpus, gpus))
         if any(worker.ready for worker in self._workers):
             self._seen = now
@@ -152,6 +160,7 @@ class RayCluster:
         worker.shares = step.shares
         for place, share in enumerate(step.shares):
             outcome, numbers = self._models[place].outcome, self._numbers[place]
+            outcome.waiting.update(share.waiting)
             outcome.completed.update(share.completed)
             outcome.failures.extend(share.failures)
             outcome.elsewhere.extend(key for key in share.elsewhere if not self._is_ours(place, key))
@@ -161,6 +170,7 @@ class RayCluster:
             outcome.finished += len(settled)
             for number in settled:
                 self._lost.pop(worker.place, None)
+                outcome.waiting.pop(number, None)
                 left = [wish for wish in self._unsettled.get(number, ()) if wish[0] != place]
                 if left:
                     self._unsettled[number] = worker.at_hand[number] = left
@@ -172,7 +182,11 @@ class RayCluster:
     def _is_ours(self, place: int, key: str) -> bool:
         """Whether what a worker found done was done by another one, which was lost before it could say so."""
         model, number = self._models[place], self._numbers[place][key]
-        mark = model.store.mark(key) if model.store is not None and number in self._orphans else None
+        if model.store is None or number not in self._orphans:
+            return False
+        if isinstance(model.store, ShardedStore):
+            model.store.refresh()
+        mark = model.store.mark(key)
         if mark is None:
             return False
         model.outcome.completed[key] = number
@@ -203,10 +217,12 @@ class RayCluster:
         log.warning("a worker of the cluster was lost (%s); others do the %d videos that it had", error, len(worker.at_hand))
         blamed = self._machines.has(worker.place)  # the machine is there: was it a video?
         for number, video in sorted(worker.at_hand.items(), reverse=True):
-            self._suspect[number] = self._suspect.get(number, 0) + blamed
-            if not self._suspect[number]:
-                del self._suspect[number]
-            if self._suspect.get(number, 0) >= _DEATHS and len(worker.at_hand) == 1:
+            waited = [self._models[place].outcome.waiting.pop(number, None) is not None for place, _ in video]
+            if blamed and all(waited) and number not in self._spared:  # it is not at work; but its file may be what kills
+                self._spared.add(number)
+            elif blamed:
+                self._suspect[number] = self._suspect.get(number, 0) + 1
+            if self._suspect.get(number, 0) >= DEATHS and len(worker.at_hand) == 1:
                 self._fail(number, video)
             else:
                 self._queue.appendleft((number, video))
@@ -216,7 +232,7 @@ class RayCluster:
         self._orphans.update(worker.at_hand)
         for place, job in (wish for video in worker.at_hand.values() for wish in video):
             store = self._models[place].store
-            if isinstance(store, ObjectStore):
+            if isinstance(store, StoreAtUrl):
                 store.owner = self._run
                 with suppress(OSError):
                     store.unlock(job.item.name)
@@ -224,7 +240,7 @@ class RayCluster:
     def _refuse(self, worker: Worker, problem: Exception) -> None:
         """A machine that cannot work for this run is done without, if there is another one."""
         self._workers.remove(worker)
-        self._lost[worker.place] = _DEATHS + 1
+        self._lost[worker.place] = _LOST + 1
         if not self._workers:
             raise problem
         log.warning("a machine of the cluster cannot work for this run: %s", problem)
@@ -232,9 +248,11 @@ class RayCluster:
     def _fail(self, number: int, video: Video) -> None:
         for place, job in video:
             outcome = self._models[place].outcome
-            error = WorkerDiedError(f"{job.item}: the worker process that had it died, {self._suspect[number]} times")
+            deaths = job.decoder_deaths + self._suspect[number]
+            error = WorkerDiedError(f"{job.item}: the worker process that had it died, {self._suspect[number]} times: in "
+                                    "quarantine, it is left out until retry_failed=true", deaths)
             outcome.failures.append(Failure(job.item.place, job.key, type(error).__name__, str(error), job.item.start_seconds,
-                                            job.item.end_seconds, job.item.name, job.item.metadata, job.content_id))
+                                            job.item.end_seconds, job.item.name, job.item.metadata, job.content_id, deaths))
             outcome.failed_numbers.add(number)
             outcome.finished += 1
         self._unsettled.pop(number, None)
@@ -244,19 +262,21 @@ class RayCluster:
         stopping = [worker for worker in self._workers if worker.ready]
         for worker in stopping:
             worker.awaited = worker.actor.stop.remote()
-        with suppress(KeyboardInterrupt):
-            for worker in self._machines.wait(stopping, _STOP_SECONDS, everyone=True) if stopping else ():
-                try:
-                    step = self._machines.answer(worker)
-                    if step is not None:
-                        self._settle(worker, step)
-                except Exception as error:  # it died meanwhile, or fell over what is being raised already
-                    log.debug("a worker did not end in order", exc_info=error)
-        for worker in self._workers:
-            self._machines.end(worker)
-            self._orphan(worker)
-        self._gone.extend(worker.shares for worker in self._workers if worker.shares)
-        self._workers = []
+        try:
+            with suppress(KeyboardInterrupt):
+                for worker in self._machines.wait(stopping, _STOP_SECONDS, everyone=True) if stopping else ():
+                    try:
+                        step = self._machines.answer(worker)
+                        if step is not None:
+                            self._settle(worker, step)
+                    except Exception as error:  # it died meanwhile, or fell over what is being raised already
+                        log.debug("a worker did not end in order", exc_info=error)
+        finally:  # a second signal, too
+            for worker in self._workers:
+                self._machines.end(worker)
+                self._orphan(worker)
+            self._gone.extend(worker.shares for worker in self._workers if worker.shares)
+            self._workers = []
 
     def _clear(self, model: ModelRun) -> None:
         """What lost workers left: leases, and files that were being written on this machine."""
@@ -268,7 +288,7 @@ class RayCluster:
                 if job.number in self._orphans and leases.take(lease_name(job)):
                     leases.give_back(lease_name(job))
             leases.close()
-            if isinstance(store, ObjectStore):
+            if isinstance(store, StoreAtUrl):
                 remote.remove(f"{store.place}/{self._mark}")
             else:
                 (store.folder / self._mark).unlink(missing_ok=True)

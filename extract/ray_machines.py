@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -47,6 +49,11 @@ def _knock(address: str | None) -> None:
             pass
 
 
+def _end(number: int, frame: object) -> None:
+    """So that the workers are ended too."""
+    raise SystemExit(128 + number)
+
+
 class RayMachines:
     """A connection to a cluster. Raises MissingExtraError, and ConfigError where no cluster answers."""
 
@@ -57,19 +64,28 @@ class RayMachines:
             raise MissingExtraError("ray", "ray", "launcher=ray") from error
         self._ray, self._per_node = ray, config.devices_per_node
         self._connected_here = not ray.is_initialized()
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
         if self._connected_here:
             try:
                 _knock(config.address)
                 ray.init(address=config.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                self._answer_sigterm(self._on_sigterm)
                 raise ConfigError(f"address={config.address or 'auto'}: no Ray cluster answers there ({error}); start one with "
                                   "`ray start --head`, and `ray start --address=HOST:6379` on the other machines") from error
+            # Ray has taken the signal, from whoever had it, and aborts the process three seconds after it came.
+            self._answer_sigterm(_end if self._on_sigterm == signal.SIG_DFL else self._on_sigterm)
         gpus = any(node["Resources"].get("GPU", 0) >= 1 for node in self._nodes())
         self.device = config.device or ("cuda" if gpus else "cpu")
 
     def close(self) -> None:
         if self._connected_here:
             self._ray.shutdown()
+            self._answer_sigterm(self._on_sigterm)
+
+    def _answer_sigterm(self, answer: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and answer is not None:
+            signal.signal(signal.SIGTERM, answer)
 
     def identity(self, config: ExtractConfig) -> EncoderIdentity:
         """What the model is called on the cluster's devices, whose precision may be another than here."""

@@ -111,12 +111,13 @@ def os_errors(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[tuple[BinaryIO, int]]:
-    """A file to seek and read in, by requests for ranges, and its size in bytes. Raises OSError; io.UnsupportedOperation where
-    the server gives whole files only."""
+def opened(url: str, *, ahead: int = 0) -> Iterator[tuple[BinaryIO, int]]:
+    """A file to seek and read in, by requests for ranges (which bring so many bytes more, for what is read next), and its size in
+    bytes. Raises OSError; io.UnsupportedOperation where the server gives whole files only."""
     fs, path = connect(url)
+    how: dict[str, Any] = {"cache_type": "readahead", "block_size": ahead} if ahead else {"cache_type": "none"}
     try:
-        with os_errors(url), fs.open(path, "rb", cache_type="none") as file:
+        with os_errors(url), fs.open(path, "rb", **how) as file:
             if not file.seekable() or getattr(file, "size", None) is None:
                 raise io.UnsupportedOperation
             yield file, int(file.size)
@@ -166,6 +167,18 @@ def names_below(url: str) -> list[str]:
         return []
 
 
+def files_at(url: str) -> dict[str, dict[str, Any]]:
+    """name -> what the server says of it, of the files that a pattern matches, in the folder before its last slash. Raises
+    OSError."""
+    fs, path = connect(url)
+    try:
+        with os_errors(url):
+            found = fs.glob(path, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {name.rpartition("/")[2]: details for name, details in found.items() if details["type"] == "file"}
+
+
 def find_videos_at(url: str, suffixes: set[str]) -> list[str]:
     """The URLs behind one: of a pattern with * its matches, below a folder the files of these suffixes, else itself. Https has
     neither. Raises OSError."""
@@ -183,7 +196,7 @@ def find_videos_at(url: str, suffixes: set[str]) -> list[str]:
 
 
 def create(url: str, content: bytes) -> bool:
-    """Make this file, of content that nobody else writes, if there is none; whether it was made. Raises OSError."""
+    """Make this file, of content that nobody else writes, whole if there is none; whether it was made. Raises OSError."""
     fs, name = connect(url)
     try:
         with os_errors(url):
@@ -191,7 +204,7 @@ def create(url: str, content: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError:  # of two at once S3 may tell one of a conflict; and an answer may be lost
-        there = read_if_there(url)
+        there = read_if_there(url, whole=True)
         if there is None:
             raise
         return there == content

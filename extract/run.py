@@ -62,8 +62,10 @@ def _run_models(configs: Sequence[ExtractConfig], encoder: Encoder | None, quiet
     busy = [model for model in models if model.todo]
 
     def tick() -> None:
-        progress.update(sum(model.outcome.finished for model in models), sum(model.tally.frames for model in models),
-                        max(model.outcome.video_seconds for model in models))
+        outcomes = [model.outcome for model in models]
+        progress.update(sum(outcome.finished + len(outcome.waiting) for outcome in outcomes),
+                        sum(model.tally.frames for model in models),
+                        max(outcome.video_seconds + sum(list(outcome.waiting.values())) for outcome in outcomes))
 
     try:
         if busy:
@@ -72,7 +74,7 @@ def _run_models(configs: Sequence[ExtractConfig], encoder: Encoder | None, quiet
                 for job in model.todo:
                     videos[job.number].append((place, job))
             if cluster is not None:
-                cluster.run(busy, sorted(videos.items()), tick)
+                cluster.run(busy, sorted(videos.items()), tick, progress.stage)
             else:
                 pipelines = [model.pipeline(progress.stage) for model in busy]
                 run_together(pipelines, [videos[number] for number in sorted(videos)], tick)

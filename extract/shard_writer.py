@@ -72,7 +72,7 @@ class ShardWriter:
             reason = error if isinstance(error, ClipreelError) else error.strerror or error
             settled = {id(one) for one, _ in commit.failed}
             return Commit({}, [*commit.failed, *(
-                (one, OutputError(f"{one.job.item}: its features cannot be written to {self._store.folder} ({reason})"))
+                (one, OutputError(f"{one.job.item}: its features cannot be written to {self._store.place} ({reason})"))
                 for one in waiting if id(one) not in settled)])
         commit.stored.update(named)
         return commit

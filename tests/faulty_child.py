@@ -6,8 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from clipreel.extract import decode_child
+from clipreel.extract import decode_child, decode_process
 from clipreel.extract.decode.pyav import PyavReader
+from clipreel.extract.fetching import Fetcher
 
 CHILD = "import sys; sys.path[:] = {path!r}; from clipreel.tests.faulty_child import serve; serve()"
 
@@ -44,3 +45,14 @@ def serve() -> None:
 
     PyavReader.index, PyavReader.frames = index, frames
     decode_child.serve()
+
+
+def spoil_workers() -> None:
+    """In a worker of a cluster: its decoders are such, and what it fetches keeps its name."""
+    decode_process._CHILD, free_name = CHILD, Fetcher._free_name
+
+    def named(self, item):
+        path = free_name(self, item)
+        return path.with_name(f"{item.name}-{path.name}")
+
+    Fetcher._free_name = named

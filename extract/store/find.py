@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import StoredDataError
 from ..features import Features
 from .base import Mark
-from .hdf5 import HDF5, SUFFIX, group_name, mark_of_group, read_group
-from .hdf5_shard import HDF5_SHARD, holds_many_videos
+from .hdf5 import HDF5, SUFFIX, group_name, mark_of_group
+from .hdf5_shard import HDF5_SHARD, holds_many_videos, read_of_many
 from .separate import META_SUFFIX, NUMPY, PICKLE, mark_of_file
 from .shard import Entry
 from .webdataset import SUFFIX as TAR_SUFFIX
@@ -103,7 +103,7 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
             for entry in sorted(HDF5_SHARD.entries(path), key=lambda entry: entry.mark.key):
                 name = group_name(entry.mark.key)
                 yield StoredVideo(entry.mark.key, path, f"{path}:{name}", entry.mark,
-                                  lambda verify, name=name: _read_packed(path, name, verify))
+                                  lambda verify, name=name: read_of_many(path, name, verify=verify))
             return
     try:
         with h5py.File(path, "r") as file:
@@ -117,7 +117,7 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
                           lambda verify: HDF5.read(path.parent, key, verify=verify))
     for name, mark in marks.items():
         key = mark.key if mark is not None and group_name(mark.key) == name else name
-        yield StoredVideo(key, path, f"{path}:{name}", mark, lambda verify, name=name: _read_packed(path, name, verify))
+        yield StoredVideo(key, path, f"{path}:{name}", mark, lambda verify, name=name: read_of_many(path, name, verify=verify))
 
 
 def _in_tar(path: Path) -> Iterator[StoredVideo]:
@@ -134,16 +134,6 @@ def _in_tar(path: Path) -> Iterator[StoredVideo]:
 def _cannot_be_read(path: Path) -> Features:
     WEBDATASET.entries(path)
     raise StoredDataError(f"{path}: changed while it was read")
-
-
-def _read_packed(path: Path, name: str, verify: bool) -> Features:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return read_group(file[name], f"{path}:{name}", verify=verify)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise StoredDataError(f"{path}:{name}: cannot be read ({error})") from error
 
 
 def _separate(folder: Path, key: str) -> StoredVideo:

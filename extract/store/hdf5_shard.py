@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from ...errors import StoredDataError
 from ..features import Features
+from ..remote import RemoteFile
 from .hdf5 import ATTRIBUTE, LIBRARY_VERSIONS, group_name, read_group, write_group
 from .marks import NOT_A_MARK, mark_from_json
-from .shard import Entry
+from .shard import Entry, opened
 
 INDEX_ATTRIBUTE = "clipreel_index"  # of the file: the name of the dataset that holds the marks, a line each
 
@@ -40,27 +42,41 @@ class Hdf5Shard:
             file.attrs[INDEX_ATTRIBUTE] = name
         stream.write(buffer.getbuffer())
 
-    def entries(self, path: Path) -> Iterator[Entry]:
-        import h5py
-
+    def entries(self, file: Path | RemoteFile) -> Iterator[Entry]:
         try:
-            with h5py.File(path, "r") as file:
-                index: Any = file[str(file.attrs[INDEX_ATTRIBUTE])]
+            with hdf5_of(file) as content:
+                index: Any = content[str(content.attrs[INDEX_ATTRIBUTE])]
                 lines = index[()].tobytes().decode().split("\n")
             marks = [mark_from_json(json.loads(line)) for line in lines]
         except (OSError, RuntimeError, *NOT_A_MARK) as error:
-            raise StoredDataError(f"{path}: is not a whole HDF5 file of many videos ({error})") from error
+            raise StoredDataError(f"{file}: is not a whole HDF5 file of many videos ({error})") from error
         return map(Entry, marks)
 
-    def read(self, path: Path, entry: Entry, *, verify: bool = False) -> Features:
-        import h5py
+    def read(self, file: Path | RemoteFile, entry: Entry, *, verify: bool = False) -> Features:
+        return read_of_many(file, group_name(entry.mark.key), verify=verify)
 
-        place = f"{path}:{entry.mark.key}"
-        try:
-            with h5py.File(path, "r") as file:
-                return read_group(file[group_name(entry.mark.key)], place, verify=verify)
-        except (OSError, RuntimeError, KeyError) as error:
-            raise StoredDataError(f"{place}: cannot be read ({error})") from error
+
+@contextmanager
+def hdf5_of(file: Path | RemoteFile) -> Iterator[Any]:
+    """The open file. Raises OSError, RuntimeError."""
+    import h5py
+
+    if isinstance(file, RemoteFile):
+        with opened(file) as (stream, _, _), h5py.File(stream, "r") as content:
+            yield content
+        return
+    with h5py.File(file, "r") as content:
+        yield content
+
+
+def read_of_many(file: Path | RemoteFile, name: str, *, verify: bool) -> Features:
+    """The features of a group. Raises StoredDataError."""
+    place = f"{file}:{name}"
+    try:
+        with hdf5_of(file) as content:
+            return read_group(content[name], place, verify=verify)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise StoredDataError(f"{place}: cannot be read ({error})") from error
 
 
 def holds_one_video(path: Path) -> bool:
@@ -68,16 +84,14 @@ def holds_one_video(path: Path) -> bool:
     return _has(path, ATTRIBUTE)
 
 
-def holds_many_videos(path: Path) -> bool:
-    return _has(path, INDEX_ATTRIBUTE)
+def holds_many_videos(file: Path | RemoteFile) -> bool:
+    return _has(file, INDEX_ATTRIBUTE)
 
 
-def _has(path: Path, attribute: str) -> bool:
-    import h5py
-
+def _has(file: Path | RemoteFile, attribute: str) -> bool:
     try:
-        with h5py.File(path, "r") as file:
-            return attribute in file.attrs
+        with hdf5_of(file) as content:
+            return attribute in content.attrs
     except (OSError, RuntimeError):
         return False
 

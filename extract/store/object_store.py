@@ -6,10 +6,7 @@ Formats know files only: what they write and read goes by way of a temporary fol
 
 from __future__ import annotations
 
-import logging
-import secrets
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,63 +14,26 @@ from pathlib import Path
 from ...errors import StoredDataError
 from .. import remote
 from ..features import Features
+from ..remote import RemoteFile
 from .base import Mark
 from .find import StoredVideo, find_stored
-from .hdf5 import HDF5, SUFFIX, group_name
+from .hdf5 import HDF5, SUFFIX
+from .hdf5_shard import HDF5_SHARD, holds_many_videos
+from .object_place import StoreAtUrl
 from .separate import META_SUFFIX, NUMPY, PICKLE, SeparateFiles, mark_of_file
+from .shard import SHARD_NAME, ShardFormat
 from .store import FORMATS, FeatureStore
-
-log = logging.getLogger("clipreel")
-_LOCK_SECONDS = 60.0  # a lock that stood unchanged for so long, while it was looked at, is of a run that died
-# Protocols whose folders are but parts of names; s3fs would make a bucket of one that is misspelt.
-_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory"}
+from .webdataset import SUFFIX as TAR_SUFFIX
+from .webdataset import WEBDATASET
 
 
-class ObjectStore(FeatureStore):
-    """The verbs of a FeatureStore for a prefix at a URL. It has no `folder`."""
+class ObjectStore(StoreAtUrl):
+    """The verbs of a FeatureStore, files of its own a video."""
 
     def __init__(self, url: str, format_name: str):
-        self.place, self._format_name, self.format = url.rstrip("/"), format_name, FORMATS[format_name]
-        self.owner = secrets.token_hex(8)  # of locks; workers of one run have one
+        super().__init__(url)
+        self._format_name, self.format = format_name, FORMATS[format_name]
         self._mark_suffix = SUFFIX if self.format is HDF5 else META_SUFFIX
-
-    def prepare(self) -> None:
-        """Raises OSError where nothing can be written there."""
-        fs, path = remote.connect(self.place)
-        if not _WITHOUT_FOLDERS.intersection([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
-            with remote.os_errors(self.place):
-                fs.makedirs(path, exist_ok=True)
-        probe = f"{self.place}/.clipreel-write-test-{secrets.token_hex(4)}"
-        if remote.create(probe, b"one") and remote.create(probe, b"two"):
-            log.warning("%s: what is there is written over where only new files were asked for: two runs at once may do a video "
-                        "twice", self.place)
-        remote.remove(probe)
-
-    @contextmanager
-    def locked(self, name: str = "") -> Iterator[None]:
-        """Alone among the runs that write videos of this name here. Raises OSError."""
-        lock, own = self._lock(name), f"{self.owner}/{secrets.token_hex(8)}".encode()
-        seen, since = None, time.monotonic()
-        while not remote.create(lock, own):
-            now = remote.read_if_there(lock)
-            if now != seen:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since > _LOCK_SECONDS:
-                remote.remove(lock)
-            time.sleep(0.05)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                remote.remove(lock)
-
-    def unlock(self, name: str) -> None:
-        """Take away the lock of an owner who died. Raises OSError."""
-        if (remote.read_if_there(self._lock(name)) or b"").startswith(f"{self.owner}/".encode()):
-            remote.remove(self._lock(name))
-
-    def _lock(self, name: str) -> str:
-        return f"{self.place}/.leases/write-{group_name(name)}"
 
     def write(self, key: str, features: Features) -> None:
         with tempfile.TemporaryDirectory(prefix="clipreel-") as name:
@@ -84,9 +44,6 @@ class ObjectStore(FeatureStore):
                 remote.remove(self._url(mark))  # from here until the new mark stands, the key is half written
                 remote.send([(str(path), self._url(path.name)) for path in arrays])
             remote.send([(str(folder / mark), self._url(mark))])
-
-    def write_beside(self, name: str, content: bytes) -> None:
-        remote.write_bytes(self._url(name), content)
 
     def read(self, key: str, *, verify: bool = False) -> Features:
         with self._mirrored(key, whole=True) as store:
@@ -134,9 +91,6 @@ class ObjectStore(FeatureStore):
                             empty.truncate(size)
             yield FeatureStore(Path(folder), self._format_name)
 
-    def _url(self, name: str) -> str:
-        return f"{self.place}/{group_name(name)}"
-
 
 def find_stored_anywhere(name: str) -> Iterator[StoredVideo]:
     """`find_stored` of a path, or of a URL."""
@@ -144,11 +98,15 @@ def find_stored_anywhere(name: str) -> Iterator[StoredVideo]:
 
 
 def find_stored_at(url: str) -> Iterator[StoredVideo]:
-    """Everything stored by videos of their own at a URL or below it, in order of names. Raises StoredDataError."""
+    """Everything stored at a URL or below it, in order of names. Raises StoredDataError."""
     try:
-        named = [url] if url.endswith((META_SUFFIX, SUFFIX)) else sorted(remote.names_below(url))
+        named = [url] if url.endswith((META_SUFFIX, SUFFIX, TAR_SUFFIX)) else sorted(remote.names_below(url))
         for name in named:
             place, _, file = name.rpartition("/")
+            shards = _shards_at(name, named=name == url)
+            if shards is not None:
+                yield from _of_many(RemoteFile(name), shards)
+                continue
             suffix = next((suffix for suffix in (META_SUFFIX, SUFFIX) if file.endswith(suffix)), None)
             if suffix is None or file.startswith("._"):
                 continue
@@ -158,6 +116,30 @@ def find_stored_at(url: str) -> Iterator[StoredVideo]:
                               lambda verify, store=store, key=key: store.read(key, verify=verify))
     except OSError as error:
         raise StoredDataError(f"{url}: cannot be read ({error.strerror or error})") from error
+
+
+def _shards_at(url: str, *, named: bool) -> ShardFormat | None:
+    """How the file holds many videos, if it does; who asks for a folder has HDF5 files looked into that are called as ours are."""
+    if url.endswith(TAR_SUFFIX):
+        return WEBDATASET
+    asked = url.endswith(SUFFIX) and (named or SHARD_NAME.fullmatch(url.rpartition("/")[2]) is not None)
+    return HDF5_SHARD if asked and holds_many_videos(RemoteFile(url)) else None
+
+
+def _of_many(file: RemoteFile, shards: ShardFormat) -> Iterator[StoredVideo]:
+    path = Path(remote.path_in(file.url))
+    try:
+        entries = sorted(shards.entries(file), key=lambda entry: entry.mark.key)
+    except StoredDataError as error:  # as in a folder: reading says so
+        yield StoredVideo(path.stem, path, str(file), None, lambda verify, error=error: _raise(error))
+        return
+    for entry in entries:
+        yield StoredVideo(entry.mark.key, path, f"{file}:{entry.mark.key}", entry.mark,
+                          lambda verify, entry=entry: shards.read(file, entry, verify=verify))
+
+
+def _raise(error: StoredDataError) -> Features:
+    raise error
 
 
 def _store_of(place: str, key: str, suffix: str) -> tuple[ObjectStore, Mark | None]:

@@ -7,7 +7,6 @@ video, after a crash between the new row and the removal of the old one, the fil
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,30 +14,31 @@ from pathlib import Path
 
 from ...errors import StoreConflictError, StoredDataError
 from ..features import Features, Settings
+from ..remote import RemoteFile
 from .base import Mark
 from .files import flush, stage, write_whole
 from .hdf5 import SUFFIX, group_name
 from .hdf5_shard import HDF5_SHARD, holds_many_videos, holds_one_video
-from .shard import Entry, ShardFormat, stamp_of
+from .shard import SHARD_NAME, Entry, ShardFormat, Stamp, stamp_of
 from .store import FORMATS, FeatureStore
 from .webdataset import SUFFIX as TAR_SUFFIX
 from .webdataset import WEBDATASET
 
 VIDEOS_PER_FILE = 1000  # of formats that have no other layout
 BYTES_PER_FILE = 256 << 20  # of features: a file ends here too, for its videos wait in memory
-_NAME = "videos-{number:05d}{suffix}"
 
 
 class ShardedStore(FeatureStore):
     """The verbs of a FeatureStore. Threads share it; what other runs commit is seen when it is asked for."""
 
-    def __init__(self, folder: Path, format_name: str, videos_per_file: int):
-        self.folder, self.place, self.videos_per_file = folder, str(folder), videos_per_file
+    def __init__(self, folder: Path | None, format_name: str, videos_per_file: int):
+        self.videos_per_file = videos_per_file
+        if folder is not None:
+            self.folder, self.place = folder, str(folder)
         self._suffix, self._shards = SHARD_FORMATS[format_name]
-        self._pattern = re.compile(r"videos-([0-9]{5,})" + re.escape(self._suffix))
         self._lock = threading.RLock()
-        self._folder_time: int | None = None
-        self._stamps: dict[str, tuple[int, int, int]] = {}
+        self._seen: object = None
+        self._stamps: dict[str, Stamp] = {}
         self._files: dict[str, dict[str, Entry]] = {}  # file -> slot -> its row
         self._newest: dict[str, str] = {}  # slot -> the file that counts
         self._settings: dict[str, Settings] = {}  # one object for all rows of one fingerprint
@@ -59,39 +59,28 @@ class ShardedStore(FeatureStore):
     def write(self, key: str, features: Features) -> None:
         self.write_many({key: features})
 
-    def write_many(self, videos: Mapping[str, Features]) -> Path:
-        """One new file with these videos; older rows of theirs are taken out of the files they are in. For a caller that holds
-        `locked`. Raises OSError; then no file is there, or the new one and the old rows, which the next run removes."""
-        number = 1 + max(map(self._number, os.listdir(self.folder)), default=-1)
-        path = self.folder / _NAME.format(number=number, suffix=self._suffix)
-        temporary = stage(path, lambda stream: self._shards.write(stream, videos))
-        try:
-            while not _link(temporary, path):  # another run, on a machine whose locks are not seen here
-                number += 1
-                path = self.folder / _NAME.format(number=number, suffix=self._suffix)
-        finally:
-            temporary.unlink(missing_ok=True)
-        flush(self.folder)
+    def write_many(self, videos: Mapping[str, Features]) -> str:
+        """One new file with these videos, and its name; older rows of theirs are taken out of the files they are in. For a caller
+        that holds `locked`. Raises OSError; then no file is there, or the new one and the old rows, which the next run removes."""
+        name = self._add(1 + max(map(self._number, self._listed()), default=-1), videos)
         self.refresh()
         self._drop(self._shadowed())
-        return path
+        return name
 
     def read(self, key: str, *, verify: bool = False) -> Features:
         with self._lock:
-            if self._time_of_folder() != self._folder_time:
-                self.refresh()
+            self._look()
             file, entry = self._row(key)
         if file is None or entry is None:
-            raise StoredDataError(f"{self.folder / key}: no features with this key in the files of many videos there")
+            raise StoredDataError(f"{self.place}/{key}: no features with this key in the files of many videos there")
         if verify:  # what is held in memory has no digests
-            entry = next(one for one in self._shards.entries(self.folder / file) if one.mark.key == entry.mark.key)
-        return self._shards.read(self.folder / file, entry, verify=verify)
+            entry = next(one for one in self._shards.entries(self._file(file)) if one.mark.key == entry.mark.key)
+        return self._shards.read(self._file(file), entry, verify=verify)
 
     def mark(self, key: str) -> Mark | None:
         """Its `contents` are left out."""
         with self._lock:
-            if self._time_of_folder() != self._folder_time:
-                self.refresh()
+            self._look()
             _, entry = self._row(key)
         return entry.mark if entry is not None else None
 
@@ -106,11 +95,8 @@ class ShardedStore(FeatureStore):
     def refresh(self) -> None:
         """Take up what other runs have committed. Raises StoredDataError."""
         with self._lock:
-            self._folder_time = self._time_of_folder()
-            stamps = {}
-            for name in os.listdir(self.folder):
-                if self._pattern.fullmatch(name):
-                    stamps[name] = stamp_of((self.folder / name).stat())
+            self._seen = self._now()
+            stamps = self._listed()
             stale = [name for name, stamp in self._stamps.items() if stamps.get(name) != stamp]
             for name in stale:
                 del self._files[name], self._stamps[name]
@@ -124,7 +110,7 @@ class ShardedStore(FeatureStore):
 
     def _rows_of(self, name: str) -> dict[str, Entry]:
         try:
-            return {slot_of(entry.mark.key): self._lean(entry) for entry in self._shards.entries(self.folder / name)}
+            return {slot_of(entry.mark.key): self._lean(entry) for entry in self._shards.entries(self._file(name))}
         except StoredDataError as error:
             raise StoredDataError(f"{error}; move it away, and its videos are done again") from error
 
@@ -142,15 +128,12 @@ class ShardedStore(FeatureStore):
                     self._newest[slot] = name
 
     def _number(self, name: str) -> int:
-        match = self._pattern.fullmatch(name)
+        match = SHARD_NAME.fullmatch(name)
         return int(match[1]) if match is not None else -1
 
     def _row(self, key: str) -> tuple[str | None, Entry | None]:
         file = self._newest.get(slot_of(key))
         return file, self._files[file][slot_of(key)] if file is not None else None
-
-    def _time_of_folder(self) -> int:
-        return self.folder.stat().st_mtime_ns
 
     def _shadowed(self) -> dict[str, list[str]]:
         """file -> slots of which a newer file has a row."""
@@ -162,15 +145,59 @@ class ShardedStore(FeatureStore):
     def _drop(self, shadowed: dict[str, list[str]]) -> None:
         """Write the files anew without these rows; a file that has no other goes."""
         for name, slots in shadowed.items():
-            path, gone = self.folder / name, set(slots)
-            kept = {entry.mark.key: self._shards.read(path, entry) for slot, entry in self._files[name].items() if slot not in gone}
+            gone = set(slots)
+            kept = [entry for slot, entry in self._files[name].items() if slot not in gone]
             if kept:
-                write_whole(path, lambda stream, kept=kept: self._shards.write(stream, kept))
+                self._replace(name, kept)
             else:
-                path.unlink(missing_ok=True)
-                flush(self.folder)
+                self._remove(name)
         if shadowed:
             self.refresh()
+
+    def _look(self) -> None:
+        """Refresh where something may have changed."""
+        if self._seen != self._now():
+            self.refresh()
+
+    def _is_ours(self, name: str) -> bool:
+        match = SHARD_NAME.fullmatch(name)
+        return match is not None and match[2] == self._suffix
+
+    def _name(self, number: int) -> str:
+        return f"videos-{number:05d}{self._suffix}"
+
+    # where the files are; at a URL this is otherwise
+
+    def _file(self, name: str) -> Path | RemoteFile:
+        return self.folder / name
+
+    def _now(self) -> object:
+        """What is another one after a change."""
+        return self.folder.stat().st_mtime_ns
+
+    def _listed(self) -> dict[str, Stamp]:
+        """The files of this format."""
+        return {name: stamp_of((self.folder / name).stat()) for name in os.listdir(self.folder) if self._is_ours(name)}
+
+    def _add(self, number: int, videos: Mapping[str, Features]) -> str:
+        """A new file of this number, or of the next that nobody has taken; its name."""
+        temporary = stage(self.folder / self._name(number), lambda stream: self._shards.write(stream, videos))
+        try:
+            while not _link(temporary, self.folder / self._name(number)):  # another run's, whose locks are not seen here
+                number += 1
+        finally:
+            temporary.unlink(missing_ok=True)
+        flush(self.folder)
+        return self._name(number)
+
+    def _replace(self, name: str, kept: list[Entry]) -> None:
+        path = self.folder / name
+        videos = {entry.mark.key: self._shards.read(path, entry) for entry in kept}
+        write_whole(path, lambda stream: self._shards.write(stream, videos))
+
+    def _remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+        flush(self.folder)
 
 
 def slot_of(key: str) -> str:

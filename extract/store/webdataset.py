@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,9 +19,10 @@ import numpy as np
 
 from ...errors import StoredDataError
 from ..features import Features
+from ..remote import RemoteFile
 from .marks import NOT_A_MARK, features_of, mark_from_json, mark_to_json
 from .separate import load_numpy
-from .shard import Entry, stamp_of
+from .shard import Entry, Stamp, opened
 
 SUFFIX = ".tar"
 _FORMAT = "clipreel-webdataset"
@@ -54,25 +54,24 @@ class WebDataset:
         stream.seek(_BLOCK)  # behind the first member's header
         stream.write(json.dumps(head).encode().ljust(_BLOCK))
 
-    def entries(self, path: Path) -> Iterator[Entry]:
+    def entries(self, file: Path | RemoteFile) -> Iterator[Entry]:
         try:
-            with open(path, "rb") as file:
-                stamp = stamp_of(os.fstat(file.fileno()))
-                return iter([_entry(json.loads(line), stamp) for line in _index_of(file).split(b"\n")])
+            with opened(file) as (stream, size, stamp):
+                return iter([_entry(json.loads(line), stamp) for line in _index_of(stream, size).split(b"\n")])
         except (OSError, *NOT_A_MARK) as error:
-            raise StoredDataError(f"{path}: is no whole tar of features that clipreel wrote ({error})") from error
+            raise StoredDataError(f"{file}: is no whole tar of features that clipreel wrote ({error})") from error
 
-    def read(self, path: Path, entry: Entry, *, verify: bool = False) -> Features:
+    def read(self, file: Path | RemoteFile, entry: Entry, *, verify: bool = False) -> Features:
         mark, arrays = entry.mark, dict[str, np.ndarray]()
-        place = f"{path}:{mark.key}"
+        place = f"{file}:{mark.key}"
         try:
-            with open(path, "rb") as file:
-                if stamp_of(os.fstat(file.fileno())) != entry.stamp:
-                    entry = self._now(path, mark.key)
+            with opened(file) as (stream, _, stamp):
+                if stamp != entry.stamp:
+                    entry = self._now(file, mark.key)
                     mark = entry.mark
                 for name, (offset, size) in entry.places.items():
-                    file.seek(offset)
-                    data = file.read(size)
+                    stream.seek(offset)
+                    data = stream.read(size)
                     if verify and hashlib.sha256(data).hexdigest() != mark.contents[name]["sha256"]:
                         raise StoredDataError(f"{place}: {name} changed since it was written (SHA-256 differs); "
                                               "remove the file and run the extraction again")
@@ -81,12 +80,12 @@ class WebDataset:
             raise StoredDataError(f"{place}: cannot be read ({error})") from error
         return features_of(mark, arrays)
 
-    def _now(self, path: Path, key: str) -> Entry:
+    def _now(self, file: Path | RemoteFile, key: str) -> Entry:
         """The entry in a file that was written anew since."""
-        for entry in self.entries(path):
+        for entry in self.entries(file):
             if entry.mark.key == key:
                 return entry
-        raise StoredDataError(f"{path}:{key}: is not there any more; a newer file may hold it")
+        raise StoredDataError(f"{file}:{key}: is not there any more; a newer file may hold it")
 
 
 def sample_name(key: str) -> str:
@@ -114,9 +113,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
     return tar.offset - -(-len(data) // _BLOCK) * _BLOCK
 
 
-def _index_of(file: BinaryIO) -> bytes:
+def _index_of(file: BinaryIO, size: int) -> bytes:
     """Raises ValueError, KeyError, TypeError, AttributeError or OSError."""
-    start, size = file.read(2 * _BLOCK), os.fstat(file.fileno()).st_size
+    start = file.read(2 * _BLOCK)
     if not start.startswith(_HEAD.encode() + b"\0"):
         raise ValueError(f"its first member is not {_HEAD}")
     head = json.loads(start[_BLOCK:])
@@ -129,7 +128,7 @@ def _index_of(file: BinaryIO) -> bytes:
     return file.read(head["index_bytes"])
 
 
-def _entry(line: dict[str, Any], stamp: tuple[int, int, int]) -> Entry:
+def _entry(line: dict[str, Any], stamp: Stamp) -> Entry:
     mark = mark_from_json(line["mark"])
     places = {str(name): (offset, size) for name, (offset, size) in line["places"].items()}
     if places.keys() != mark.contents.keys():

@@ -1,21 +1,28 @@
 """launcher=ray on a cluster of two nodes on this machine: the outcome is that of one machine, whoever is killed."""
 
 import contextlib
+import io
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from clipreel import cli, extract_features
+from clipreel import FeatureDataset, cli, extract_features
 from clipreel.errors import ConfigError, MissingExtraError
 from clipreel.extract.job import Job
 from clipreel.extract.outcome import lease_name
 from clipreel.extract.progress import Progress
 from clipreel.extract.videos import VideoItem, content_id
 from clipreel.tests.extract.stored_files import below, files, same
+from clipreel.tests.processes import at_work
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 VIDEOS = 16
@@ -35,6 +42,13 @@ def cluster(s3):
             made.add_node(num_cpus=1, **node)
         yield made
         made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def fs(s3):
+    import s3fs
+
+    return s3fs.S3FileSystem(use_listings_cache=False)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +75,16 @@ def alone(many, tmp_path_factory):
     return files(output)
 
 
+def workers_at(names, read):
+    """The processes that have leases, of such files."""
+    found = set()
+    for name in names:
+        if ".leases/" in name and "write-" not in name:
+            with contextlib.suppress(OSError, ValueError):  # given back meanwhile
+                found.add(json.loads(read(name))["process"])
+    return found
+
+
 @contextlib.contextmanager
 def meanwhile(work):
     """`work(stopped)` in a thread, for as long as the block runs."""
@@ -74,61 +98,100 @@ def meanwhile(work):
         thread.join()
 
 
-def test_a_node_is_killed_in_the_middle(cluster, many, alone, s3, capfd):
-    import s3fs
-
-    fs, killed = s3fs.S3FileSystem(use_listings_cache=False), []
+def test_a_node_is_killed_and_another_joins_in_the_middle(cluster, many, alone, fs, s3, capfd, monkeypatch):
+    """And decoders crash and hang meanwhile."""
     for path in many.iterdir():
         fs.put_file(str(path), f"bucket/ray/{path.name}")
+    for fault in ("crash", "hang"):
+        fs.put_file(str(many / "v00.mp4"), f"bucket/ray/{fault}.mp4")
+    paused, stored = [], []
+    update = Progress.update
 
-    def kill(stopped):
-        while not stopped.wait(0.02):
-            if sum(name.endswith("_meta.json") for name in fs.find("bucket/ray-out")) >= 4:
-                killed.append(next(iter(cluster.worker_nodes)))
-                cluster.remove_node(killed[0], allow_graceful=False)
-                return
+    def count():
+        return sum(name.endswith("_meta.json") for name in fs.find("bucket/ray-out"))
 
-    with meanwhile(kill):
-        code = cli.main([*words(f"{s3}/ray", f"{s3}/ray-out", "launcher=ray", f"address={cluster.address}", "devices_per_node=1"),
-                         f"encoders=[{{model_name: tiny}}, {{model_name: tiny, extraction_fps: 1, output_path: {s3}/ray-slow}}]"])
-    cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    def changed(self, *figures):
+        update(self, *figures)
+        if not stored and count() >= 4 and len(workers := workers_at(fs.find("bucket/ray-out/clip"), fs.cat_file)) == 2:
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+            while all(map(at_work, workers)):
+                time.sleep(0.05)
+            # The worker that is left pauses until the one that comes has done something.
+            paused.extend(filter(at_work, workers))
+            for process in paused:
+                os.kill(process, signal.SIGSTOP)
+            stored.append(count())
+            cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+        elif len(stored) == 1 and count() >= stored[0] + 2:
+            stored.append(count())
+            for process in paused:
+                os.kill(process, signal.SIGCONT)
+
+    monkeypatch.setattr(Progress, "update", changed)
+    ray.init(address=cluster.address, log_to_driver=False,
+             runtime_env={"worker_process_setup_hook": "clipreel.tests.faulty_child.spoil_workers"})
+    try:
+        code = cli.main([
+            *words(f"{s3}/ray", f"{s3}/ray-out"), "launcher=ray", "devices_per_node=1", "isolate=true", "decode_seconds_limit=6",
+            f"encoders=[{{model_name: tiny}}, {{model_name: tiny, extraction_fps: 1, output_path: {s3}/ray-slow}}]"])
+    finally:
+        ray.shutdown()
     said = capfd.readouterr().err
-    assert (code, len(killed)) == (1, 1)
-    assert said.count(f"done {VIDEOS}, skipped 0, failed 1") == 2
+    assert code == 1
+    assert (len(paused), len(stored)) == (1, 2)
+    assert said.count(f"done {VIDEOS}, skipped 0, failed 3") == 2
     assert "was lost" in said
+    assert "2 workers" in said.partition("was lost")[2]  # the bar, or its lines
     there, slow = below(fs, f"{s3}/ray-out"), below(fs, f"{s3}/ray-slow")
-    failures = [json.loads(line)["path"] for line in there.pop("failures.jsonl").decode().splitlines()]
-    assert failures == [f"{s3}/ray/broken.mp4"]
+    rows = map(json.loads, there.pop("failures.jsonl").splitlines())
+    assert {row["key"]: (row["error"], row["decoder_deaths"]) for row in rows} == {
+        "broken": ("UnreadableVideoError", 0), "crash": ("QuarantinedError", 2), "hang": ("DecoderDiedError", 1)}
     # no lease and no mark of the run is left
     same({name: content for name, content in alone.items() if name != "failures.jsonl"}, there)
+    for name in there:
+        if name.endswith("_clip.npy"):
+            assert np.load(io.BytesIO(there[name])) == pytest.approx(np.load(io.BytesIO(alone[name])), abs=1e-5)
     assert slow.keys() == there.keys()
 
 
-def test_a_video_that_kills_its_worker_is_a_failure_of_its_own(cluster, many, alone, tmp_path):
+def test_a_video_that_kills_its_worker_is_a_failure_of_its_own(cluster, many, alone, fs, s3):
+    """While others, which are done, wait for their file of many."""
     (video,) = many.glob("v03.*")
-    lease = tmp_path / "clip" / "tiny" / ".leases" / lease_name(
-        Job(0, "v03", VideoItem(video, "v03"), content_id(VideoItem(video, "v03"))))
+    output = f"{s3}/ray-many"
+    lease = f"{output}/clip/tiny/.leases/{lease_name(Job(0, 'v03', VideoItem(video, 'v03'), content_id(VideoItem(video, 'v03'))))}"
     deaths = []
 
     def kill(stopped):
         while not stopped.wait(0.002):
             with contextlib.suppress(OSError, ValueError):
-                process = json.loads(lease.read_text())["process"]
+                process = json.loads(fs.cat_file(lease))["process"]
                 if process != os.getpid() and process not in deaths:
                     os.kill(process, signal.SIGKILL)
                     deaths.append(process)
 
+    keys = {"model_name": "tiny", "extraction_fps": 4, "on_extraction": "save_hdf5", "output_path": output, "batch_size": 8,
+            "videos_per_file": 1000}
     with meanwhile(kill):
-        report = extract_features(many, model_name="tiny", extraction_fps=4, on_extraction="save_numpy", output_path=tmp_path,
-                                  batch_size=8, launcher="ray", address=cluster.address)
+        report = extract_features(many, launcher="ray", address=cluster.address, **keys)
     assert {failure.key: failure.error for failure in report.failed} == {
         "v03": "WorkerDiedError", "broken": "UnreadableVideoError"}
     assert len(deaths) >= 2
-    there = files(tmp_path)
+    there = below(fs, output)
     assert len(there.pop("failures.jsonl").splitlines()) == 2
-    # every other video, and no lease, temporary file or mark of the run
-    same({name: content for name, content in alone.items() if "v03" not in name and name != "failures.jsonl"}, there)
-    assert not list(tmp_path.rglob(".leases"))
+    assert all(re.fullmatch(r"clip/tiny/videos-\d{5}\.h5", name) for name in there)  # no lease, and no mark of the run
+    # every other video once, and counted once
+    wanted = {name.removesuffix("_clip.npy").removeprefix("clip/tiny/"): content for name, content in alone.items()
+              if name.endswith("_clip.npy") and "v03" not in name}
+    assert sorted(report.done) == sorted(wanted)
+    dataset = FeatureDataset(output)
+    assert dataset.keys == tuple(sorted(wanted))
+    for sample in dataset:
+        assert sample.features.numpy() == pytest.approx(np.load(io.BytesIO(wanted[sample.key])), abs=1e-5)
+    assert report.frames == sum(len(np.load(io.BytesIO(content))) for content in wanted.values())
+    again = extract_features(many, **keys)
+    assert {failure.key: failure.error for failure in again.failed} == {
+        "v03": "QuarantinedError", "broken": "UnreadableVideoError"}
+    assert (again.done, len(again.skipped)) == ([], VIDEOS - 1)
 
 
 def test_a_machine_with_another_folder_behind_the_name_is_refused(cluster, many, tmp_path, capfd):
@@ -147,23 +210,39 @@ def test_a_machine_with_another_folder_behind_the_name_is_refused(cluster, many,
     assert not list(tmp_path.rglob("*_meta.json"))
 
 
-def test_an_interrupt_keeps_what_is_done_and_leaves_nothing_behind(cluster, many, alone, tmp_path, monkeypatch):
-    update = Progress.update
-
-    def interrupted(self, finished, frames, video_seconds):
-        update(self, finished, frames, video_seconds)
-        if finished >= 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Progress, "update", interrupted)
-    assert cli.main(words(many, tmp_path, "launcher=ray", f"address={cluster.address}")) == 130
+def test_a_killed_driver_and_signals_leave_nothing_at_work(cluster, many, alone, tmp_path, monkeypatch):
+    argv = words(many, tmp_path, "launcher=ray", f"address={cluster.address}")
+    code = "import sys; from clipreel.cli import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.DEVNULL) as driver:
+        while len(list(tmp_path.rglob("*_meta.json"))) < 2:
+            assert driver.poll() is None
+            time.sleep(0.005)
+        driver.kill()
+    # without it the workers end by themselves
+    workers, began = workers_at(map(str, tmp_path.rglob("*")), lambda name: Path(name).read_text()), time.monotonic()
+    assert workers
+    while any(map(at_work, workers)):
+        assert time.monotonic() - began < 30
+        time.sleep(0.1)
     kept = len(list(tmp_path.rglob("*_meta.json")))
-    assert 2 <= kept < VIDEOS
-    assert not list(tmp_path.rglob(".*"))
-    monkeypatch.undo()
-    began = time.monotonic()
+    assert kept < VIDEOS - 6
+
+    update, of_the_cluster = Progress.update, signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its nodes' own would end them
+    for number, ending in ((signal.SIGINT, None), (signal.SIGTERM, SystemExit)):
+        def interrupted(self, finished, frames, video_seconds, number=number):
+            update(self, finished, frames, video_seconds)
+            if finished >= 2:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(Progress, "update", interrupted)
+        with pytest.raises(ending) if ending is not None else contextlib.nullcontext():
+            assert cli.main(argv) == 130
+        monkeypatch.undo()
+        kept, stored = kept + 1, len(list(tmp_path.rglob("*_meta.json")))
+        assert kept <= stored < VIDEOS
+        assert not list(tmp_path.rglob(".*"))
+    assert signal.signal(signal.SIGTERM, of_the_cluster) == signal.SIG_DFL
     assert cli.main(words(many, tmp_path)) == 1
-    assert time.monotonic() - began < 120
     same(alone, files(tmp_path))
 
 

@@ -219,8 +219,6 @@ def test_file_urls_are_paths(sample_videos, tiny, tmp_path):
 
 @pytest.mark.parametrize(("keys", "error", "said"), [
     ({"output_path": "s3://absent-bucket/x"}, ConfigError, "cannot be written"),
-    ({"output_path": "s3://bucket/x", "on_extraction": "save_webdataset"}, ConfigError, "give a folder and copy it"),
-    ({"output_path": "s3://bucket/x", "on_extraction": "save_hdf5", "videos_per_file": 2}, ConfigError, "give a folder and copy"),
     ({"output_path": "nothing://x/y"}, ConfigError, "is no URL that fsspec reaches"),
     ({"videos": "s3://bucket/no/videos/*.mp4"}, InputError, "no video there"),
     ({"videos": "s3://bucket/none.csv"}, InputError, "is no readable list"),

@@ -38,7 +38,7 @@ def test_the_webdataset_package_reads_it(tmp_path, make_features):
 
 def test_tar_reads_the_tars(tmp_path, make_features):
     store = ShardedStore(tmp_path, "save_webdataset", 2)
-    path = store.write_many({"a": make_features(rows=2000, dim=50), "b": make_features()})
+    path = store.folder / store.write_many({"a": make_features(rows=2000, dim=50), "b": make_features()})
     with tarfile.open(path) as tar:
         names = tar.getnames()
         member = tar.extractfile("a.features.npy")
@@ -55,7 +55,7 @@ def test_tar_reads_the_tars(tmp_path, make_features):
     lambda head: b"{}".ljust(512), lambda head: b"[" * 512, lambda head: b"\xff" * 512])
 def test_a_tar_that_lies(tmp_path, make_features, change):
     store = ShardedStore(tmp_path, "save_webdataset", 10)
-    path = store.write_many({"a": make_features()})
+    path = store.folder / store.write_many({"a": make_features()})
     content = path.read_bytes()
     path.write_bytes(content[:512] + change(content[512:1024])[:512] + content[1024:])
     with pytest.raises(StoredDataError, match="no whole tar"):
@@ -64,7 +64,7 @@ def test_a_tar_that_lies(tmp_path, make_features, change):
 
 def test_an_index_that_lies(tmp_path, make_features):
     store = ShardedStore(tmp_path, "save_webdataset", 10)
-    path = store.write_many({"a": make_features()})
+    path = store.folder / store.write_many({"a": make_features()})
     content = path.read_bytes()
     index = content.rindex(b'"places": ')
     for old, new in [(b'"fps": [', b'"fps": {'), (b'"fps": [', b'"fpx": ['),
@@ -79,7 +79,7 @@ def test_an_index_that_lies(tmp_path, make_features):
 def test_bytes_changed_at_random(tmp_path, make_features, seed):
     """Whatever is read is what was written, or is refused as ours are; nothing else is raised."""
     videos = {key: make_features(rows=3, seed=number) for number, key in enumerate("ab")}
-    path = ShardedStore(tmp_path, "save_webdataset", 10).write_many(videos)
+    path = tmp_path / ShardedStore(tmp_path, "save_webdataset", 10).write_many(videos)
     whole, numbers, refused = path.read_bytes(), np.random.default_rng(seed), 0
     written = {features.features.tobytes() for features in videos.values()}
     for _ in range(150):
