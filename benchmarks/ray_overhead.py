@@ -3,7 +3,7 @@
 usage: python benchmarks/ray_overhead.py [--videos N] [--seconds S] [--rounds R]      the extra ray; the machine otherwise idle
 Of both the time counts from the first video to the end of the run. Apart are shown: the cluster's start, and of each run what is
 before the first video (planning; the networks' loading, and with Ray the workers' start). Both use as many threads in all: two that
-decode, and two of the network's. CPU-s are those of all processes up to the end of the last video, what came before included.
+decode, and two of the network's. CPU-s are those of all processes meanwhile, Ray's own included.
 Goal: at most 10 % more than the local launcher on three minutes of work or more.
 """
 
@@ -29,8 +29,9 @@ from videos import make_video
 
 KEYS = {"model_name": "tiny", "extraction_fps": 1, "on_extraction": "save_numpy", "batch_size": 32}
 _TICKS = os.sysconf("SC_CLK_TCK")
-first_video: list[float] = []  # when videos were given out
-spent: list[float] = []  # CPU-s before the workers of a cluster end
+Note = tuple[float, float]  # the time, and the CPU-s until then
+first_video: list[Note] = []  # when it was given out
+last_video: list[Note] = []  # when all were done, and a cluster's workers still there
 
 
 def main() -> None:
@@ -39,9 +40,9 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=30.0)
     arguments.add_argument("--rounds", type=int, default=1)
     options = arguments.parse_args()
-    run.run_together = noting(first_video, time.perf_counter, run.run_together)
-    RayCluster._give = noting(first_video, time.perf_counter, RayCluster._give)  # type: ignore[method-assign]
-    RayCluster._dismiss = noting(spent, cpu_seconds, RayCluster._dismiss)  # type: ignore[method-assign]  # they are still there
+    run.run_together = noting(first_video, run.run_together)
+    RayCluster._give = noting(first_video, RayCluster._give)  # type: ignore[method-assign]
+    RayCluster._dismiss = noting(last_video, RayCluster._dismiss)  # type: ignore[method-assign]
     source = make_video(Path(tempfile.gettempdir()) / f"clipreel_720p_{options.seconds:g}s.mp4", seconds=options.seconds)
     walls: dict[str, list[float]] = {"local": [], "ray": []}
     with tempfile.TemporaryDirectory(dir=source.parent) as name:
@@ -70,23 +71,29 @@ def main() -> None:
 def measured(name: str, folder: Path, videos: int, **keys: object) -> float:
     """Seconds from the first video on."""
     first_video.clear()
-    spent.clear()
-    began, spent_before = time.perf_counter(), cpu_seconds()
+    last_video.clear()
+    began = time.perf_counter()
     report: Report = extract_features(folder / "videos", **KEYS, **keys)  # pyright: ignore[reportArgumentType]
-    wall = time.perf_counter() - first_video[0]
+    ended, (first, before) = time.perf_counter(), first_video[0]
     assert len(report.done) == videos, report.failed
-    cpu = (spent[0] if spent else cpu_seconds()) - spent_before
-    sys.stdout.write(f"{name}: {wall:.1f} s after {first_video[0] - began:.1f} s; {cpu:.1f} CPU-s in all, of them "
+    _, after = last_video[0] if last_video else now()
+    sys.stdout.write(f"{name}: {ended - first:.1f} s after {first - began:.1f} s; {after - before:.1f} CPU-s in all, of them "
                      f"{report.decode_seconds:.1f} decoding\n")
-    return wall
+    return ended - first
 
 
-def noting(notes: list[float], what: Callable[[], float], do: Callable[..., object]) -> Callable[..., object]:
+def noting(notes: list[Note], do: Callable[..., object]) -> Callable[..., object]:
+    """Does so, and notes when it was the first time."""
     def noted(*arguments: object, **keys: object) -> object:
-        notes.append(what())
+        if not notes:
+            notes.append(now())
         return do(*arguments, **keys)
 
     return noted
+
+
+def now() -> Note:
+    return time.perf_counter(), cpu_seconds()
 
 
 def cpu_seconds() -> float:
