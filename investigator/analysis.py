@@ -32,7 +32,7 @@ from ..models.base import Encoder
 from .control import Control, StoppedError
 from .passes import WatchedExtractor, keyframes, unit_times, units_at, without
 from .session import VideoSession
-from .stored_features import find_mark
+from .stored_features import find_mark, has_pickles
 
 
 @dataclass
@@ -64,7 +64,10 @@ class Analysis:
 
     def run(self) -> None:
         """Raises StoppedError when it was ended (what is done is kept), ClipreelError when it cannot be done."""
-        folder = output_folder(self._config, self._encoder.identity)
+        identity, session = self._encoder.identity, self._session
+        folder = output_folder(self._config, identity)
+        if has_pickles(folder, session.file.path.stem, session.content_id, identity):  # whose metadata has NumPy's name: left alone
+            self._config = dataclasses.replace(self._config, on_extraction="save_hdf5")
         store = FeatureStore(folder, self._config.on_extraction)
         store.prepare()
         try:

@@ -128,6 +128,13 @@ class JobQueue:
         return next((job for job in self.all() if job.video == video and job.state in ACTIVE and kind in (None, job.kind)
                      and (model_id is None or job.model_id in (None, model_id))), None)
 
+    def failed(self, kind: Kind, model_id: str) -> set[str]:
+        """Videos of which the last such job failed."""
+        with self._lock:
+            last = {job.video: job.state for job in sorted(self._jobs.values(), key=lambda one: one.number)
+                    if job.kind == kind and job.model_id == model_id}
+        return {video for video, state in last.items() if state == "failed"}
+
     def pause(self, job: Job) -> None:
         """An analysis keeps what it has done and lets others run meanwhile. Raises Refusal for other work."""
         if job.kind != "analysis":

@@ -21,6 +21,7 @@ from .moments import best_moments, in_cells, usual_distance_ms
 from .refusal import Refusal
 from .scores import WEAK_ODDS, word_of
 from .session import VideoSession
+from .stored_features import NothingStoredError, readable
 
 if TYPE_CHECKING:
     from .workbench import Workbench
@@ -122,8 +123,11 @@ class LibrarySearch:
                 return None
             if self._index is None or stamp != self._indexed_at:
                 try:
-                    build_index(RetrievalIndexConfig(features=str(folder), output_path=str(place), prune=True), quiet=True)
+                    build_index(RetrievalIndexConfig(features=str(folder), output_path=str(place), prune=True), quiet=True,
+                                among=readable)
                     self._index = VectorIndex.open(place)
+                except NothingStoredError:
+                    return None
                 except StoredDataError as error:
                     if not any(folder.glob("*_meta.json")) and not any(folder.glob("*.h5")):
                         return None

@@ -20,7 +20,7 @@ from .library import VideoFile
 from .partial import PartialRows, partial_name
 from .rows import Rows
 from .segments import TimedMark
-from .stored_features import find_mark, read_stored
+from .stored_features import find_mark, forget_stored, read_stored
 from .thumbnails import Thumbnails
 
 log = logging.getLogger("clipreel")
@@ -103,6 +103,15 @@ class VideoSession:
             return find_mark(output_folder(self.config, identity), self.file.path.stem, self.content_id, identity) is not None
         except (StoredDataError, OSError):
             return False
+
+    def forget(self, identity: EncoderIdentity) -> None:
+        """Remove what is stored of it by this model. What people kept or rejected stays, and so do thumbnails. Raises Refusal,
+        OSError."""
+        with self._lock:
+            forget_stored(output_folder(self.config, identity), self.file.path.stem, self.content_id, identity)
+            self.partial(identity).remove()
+            self.stored = None
+            self.rows.forget()
 
     # marks
 

@@ -39,7 +39,7 @@ from .progress import Told
 from .queries import QueryBook
 from .refusal import Refusal
 from .session import VideoSession
-from .stored_features import find_mark
+from .stored_features import find_mark, has_pickles
 from .transcode import Format
 
 log = logging.getLogger("clipreel")
@@ -146,7 +146,7 @@ class Workbench:
         """The same for lists: no features are read."""
         record = {"id": file.id, "name": file.name, "folder": file.folder, "size_bytes": file.size_bytes,
                   "modified_ms": file.modified_ms, "media": f"/media/{file.id}", "rows": None, "extraction_fps": None, "job": None,
-                  "proxy": None, **_probed(None)}
+                  "proxy": None, "pickled": False, **_probed(None)}
         try:
             headers = self.headers.of(file)
         except Refusal as error:
@@ -157,10 +157,12 @@ class Workbench:
             record["proxy"] = f"/media/{file.id}/proxy"
         if mark is None:
             record["state"] = "unreadable" if headers.probe is None else "new"
-            identity = self.identity()
-            begun = partial_name(self.extract_config(file.path), identity) if identity is not None else "partial-*"
+            config, identity = self.extract_config(file.path), self.identity()
+            begun = partial_name(config, identity) if identity is not None else "partial-*"
             if any((self.videos_folder / headers.content_id).glob(f"{begun}/*.npz")):
                 record["state"] = "partial"
+            record["pickled"] = identity is not None and has_pickles(
+                output_folder(config, identity), file.path.stem, headers.content_id, identity)
         elif mark.provenance.source.content_id != headers.content_id:
             record["state"] = "changed"
         else:
@@ -284,7 +286,6 @@ class Workbench:
                 self.tell_video(self.session(job.video))
             except Refusal as error:
                 log.info("%s", error.message)
-
 
 
 def _probed(probe: Probe | None) -> dict[str, Any]:

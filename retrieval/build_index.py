@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,8 +44,10 @@ class IndexRun:
         return 1 if self.failed else 0
 
 
-def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
-    """Raises UsageError before anything is written; a video whose features are damaged is a row of the run."""
+def run(config: RetrievalIndexConfig, *, quiet: bool = False,
+        among: Callable[[list[StoredVideo]], list[StoredVideo]] | None = None) -> IndexRun:
+    """Raises UsageError before anything is written; a video whose features are damaged is a row of the run. `among`: chooses which
+    stored features count."""
     began, folder = time.perf_counter(), Path(config.output_path).expanduser()
     if config.features is None:
         index = VectorIndex.open(folder)
@@ -54,7 +56,7 @@ def run(config: RetrievalIndexConfig, *, quiet: bool = False) -> IndexRun:
         change = update_index(folder, index.manifest, nothing, held)
         return _run(folder, change, began, unknown=tuple(one for one in config.delete if one not in held))
     root = Path(config.features).expanduser()
-    stored, encoder = stored_by_id("features", config.features, None)
+    stored, encoder = stored_by_id("features", config.features, None, among=among)
     if encoder.feature_type == "policy":
         raise ConfigError(f"features={config.features}: feature_type=policy looks at pictures only, so that no text could find "
                           "them: give features of a clip, open_clip or viclip")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,9 +94,12 @@ def load_gallery(
     return Gallery(wanted, features, mask, times, missing, encoder, policy, policy_encoder, _selection(features_path, found))
 
 
-def stored_by_id(key: str, path: str | os.PathLike[str], wanted: set[str] | None) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
-    """What is stored of the videos that are wanted, by id, and the one model of all of it."""
+def stored_by_id(key: str, path: str | os.PathLike[str], wanted: set[str] | None, *,
+                 among: Callable[[list[StoredVideo]], list[StoredVideo]] | None = None
+                 ) -> tuple[dict[str, StoredVideo], EncoderIdentity]:
+    """What is stored of the videos that are wanted, by id, and the one model of all of it. `among` chooses what counts at all."""
     videos, encoder = stored_of_one_model(os.fspath(path))
+    videos = among(videos) if among is not None else videos
     found: dict[str, StoredVideo] = {}
     for video in videos:
         video_id = video.mark.provenance.metadata.get(ID_COLUMN, video.key) if video.mark is not None else video.key

@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from ..endpoint import Asked, get, post, refusal_response
+from ..forget import forget_analysis
 from ..frame_picture import frame_at
 from ..jobs import Job
 from ..library import VideoFile
@@ -18,9 +19,12 @@ from ..refusal import Refusal, bad_request, not_found
 from ..session import VideoSession
 from ..thumbnails import COLUMNS, ROWS, jpeg
 from ..transcode import Format, encode_part
+from ..video_filter import VideoFilter
 
 _SORTS = {"name": lambda file: (file.folder, file.name), "modified": lambda file: -file.modified_ms,
           "size": lambda file: -file.size_bytes}
+
+_MOST_FOLDERS = 500
 
 
 def session_of(asked: Asked) -> VideoSession:
@@ -28,20 +32,23 @@ def session_of(asked: Asked) -> VideoSession:
 
 
 def list_videos(asked: Asked) -> dict[str, Any]:
-    """A page of the library."""
+    """A page of the library, of what the filters let through."""
     bench, query = asked.workbench, asked.query
     offset, limit = int(asked.parameter("offset", 0, 0, 1e9)), int(asked.parameter("limit", 50, 1, 200))
-    find, state, sort = query.get("find", "").lower(), query.get("state"), query.get("sort", "name")
-    files = [file for file in bench.library.videos() if find in f"{file.folder}/{file.name}".lower()]
-    if sort == "duration" or state:
-        records = [bench.brief_record(file) for file in files]
-        records = [record for record in records if not state or record["state"] == state]
+    find, sort = query.get("find", "").lower(), query.get("sort", "name")
+    if sort not in (*_SORTS, "duration"):
+        raise bad_request(f"sort: allowed is {', '.join([*_SORTS, 'duration'])}")
+    bounds = {f"{name}_ms": asked.parameter(f"{name}_ms", 0, 0, 1e12) for name in ("shortest", "longest") if f"{name}_ms" in query}
+    wanted = VideoFilter(query.get("state") or None, query.get("folder") or None, **bounds,
+                         failed=frozenset(bench.jobs.failed("analysis", bench.model_id)))
+    files = [file for file in bench.library.videos()
+             if find in f"{file.folder}/{file.name}".lower() and wanted.takes_folder(file.folder)]
+    files.sort(key=_SORTS.get(sort, _SORTS["name"]))
+    if sort == "duration" or wanted.needs_headers:
+        records = [record for record in map(bench.brief_record, files) if wanted.takes(record)]
         if sort == "duration":
             records.sort(key=lambda record: -(record["duration_ms"] or 0))
         return {"total": len(records), "offset": offset, "videos": records[offset:offset + limit]}
-    if sort not in _SORTS:
-        raise bad_request(f"sort: allowed is {', '.join([*_SORTS, 'duration'])}")
-    files.sort(key=_SORTS[sort])
     return {"total": len(files), "offset": offset, "videos": [bench.brief_record(file) for file in files[offset:offset + limit]]}
 
 
@@ -55,8 +62,14 @@ def library(asked: Asked) -> dict[str, Any]:
     known = [record["duration_ms"] for record in new if record["duration_ms"]]
     return {"total": len(states), "analysed": sum(record["state"] == "analysed" for record in states), "new": len(new),
             "failed": sum(record["state"] == "unreadable" for record in states),
+            "folders": sorted({record["folder"] for record in states} - {""})[:_MOST_FOLDERS],
             "total_ms": sum(one for one in durations if one) if all(durations) else None,
             "seconds_to_analyse_new": round(sum(known) / 1000 / rate, 1) if rate and known else None}
+
+
+def forget(asked: Asked) -> dict[str, Any]:
+    """Removes what this page's model has of a video: its features, and what there is of an analysis that was broken off."""
+    return forget_analysis(asked.workbench, session_of(asked))
 
 
 def open_path(asked: Asked) -> dict[str, Any]:
@@ -182,6 +195,7 @@ ROUTES = [
     get("/api/videos/{video}", one_video), get("/api/videos/{video}/frame", frame),
     get("/api/videos/{video}/frame_times", frame_times), get("/api/videos/{video}/sprites", sprites),
     get("/api/videos/{video}/sprites/{number}", sprite_sheet), get("/api/videos/{video}/marks", marks),
-    post("/api/videos/{video}/marks", mark), post("/api/videos/{video}/proxy", make_proxy),
+    post("/api/videos/{video}/marks", mark), post("/api/videos/{video}/forget", forget),
+    post("/api/videos/{video}/proxy", make_proxy),
     Route("/media/{video}", media, methods=["GET"]), Route("/media/{video}/proxy", proxy_media, methods=["GET"]),
 ]

@@ -5,7 +5,7 @@
 import { model } from "./server.js";
 
 const NUMBERS = ["threshold", "drop", "shortest", "join", "padding", "smooth", "rate", "offset", "volume"];
-const WORDS = ["scale", "sort", "sync", "filter", "match"];
+const WORDS = ["scale", "sort", "sync", "view", "filter", "group", "folder", "length", "match"];
 const SWITCHES = ["muted", "still", "anyway"];
 
 /** The address's part -> {mode, values}; what cannot be read is left out. */

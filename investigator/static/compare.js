@@ -4,6 +4,7 @@ import { DifferenceList } from "./difference_list.js";
 import { announce, byId, element } from "./element.js";
 import { icon } from "./icons.js";
 import { action, failure, notice, sentence } from "./notice.js";
+import { Overlay } from "./overlay.js";
 import { Pair } from "./pair.js";
 import { PairCurves } from "./pair_curves.js";
 import { PairPicker } from "./pair_picker.js";
@@ -21,7 +22,7 @@ const NUDGES = [[-0.1, "−0.1 s"], [-0.04, "−1 frame"], [0.04, "+1 frame"], [
 export class Compare {
   constructor(app) {
     this.app = app;
-    this.state = new State({ a: null, b: null, result: null, offset: 0, sync: null, stage: null, difference: null, filter: "", audible: "a", queries: [], focus: null });
+    this.state = new State({ a: null, b: null, result: null, offset: 0, sync: null, view: "", stage: null, difference: null, filter: "", audible: "a", queries: [], focus: null });
     this.queries = new Queries(this.state);
     this.chosen = null; // {difference, side, place}
     this.#build();
@@ -40,7 +41,7 @@ export class Compare {
     this.entered = true;
     const results = await this.picker.fetch();
     if (whole) {
-      this.state.set({ offset: values.offset ?? 0, sync: values.sync ?? null, filter: values.filter ?? "", queries: taken(this.queries, values.queries ?? []) });
+      this.state.set({ offset: values.offset ?? 0, sync: values.sync ?? null, view: values.view ?? "", filter: values.filter ?? "", queries: taken(this.queries, values.queries ?? []) });
       this.queries.encodeAll();
       if (values.result) await this.#loadResult(values.result, values);
       else if (values.a || values.b) await Promise.all(["a", "b"].map((side) => this.#loadSide(side, values[side])));
@@ -52,8 +53,8 @@ export class Compare {
   leave() { this.pair.pause(); }
 
   values() {
-    const { a, b, result, offset, sync, stage, difference, filter, queries } = this.state;
-    return { result: result?.id, a: result ? null : a?.id, b: result ? null : b?.id, offset: offset || null, sync, stage, difference, filter, time: this.pair.time, queries: queries.length ? queries : undefined };
+    const { a, b, result, offset, sync, view, stage, difference, filter, queries } = this.state;
+    return { result: result?.id, a: result ? null : a?.id, b: result ? null : b?.id, offset: offset || null, sync, view, stage, difference, filter, time: this.pair.time, queries: queries.length ? queries : undefined };
   }
 
   // --- loading --------------------------------------------------------------------------------------------------------------
@@ -195,8 +196,10 @@ export class Compare {
     this.differenceBox = element("section", { class: "card", "aria-label": "Differences", hidden: true });
     const chips = element("div", { class: "library-search" });
     const plot = element("section", { class: "card curves", "aria-label": "Shared texts" });
-    this.body = element("div", { class: "compare-body" }, element("div", { class: "pair-sides" }, this.sides.a.node, this.sides.b.node),
-      element("div", { class: "card pair-controls" }, this.bar, element("div", { class: "row" }, this.start, this.rate, element("div", { class: "choice", role: "radiogroup", "aria-label": "Kept together" }, this.syncs.map((one) => one.label)), this.clock = element("span", { class: "now number" })), this.offsetRow),
+    const sides = element("div", { class: "pair-sides" }, this.sides.a.node, this.sides.b.node);
+    this.overlay = new Overlay(sides, (view) => this.state.set({ view }));
+    this.body = element("div", { class: "compare-body" }, sides,
+      element("div", { class: "card pair-controls" }, this.bar, element("div", { class: "row" }, this.start, this.rate, element("div", { class: "choice", role: "radiogroup", "aria-label": "Kept together" }, this.syncs.map((one) => one.label)), this.clock = element("span", { class: "now number" })), this.overlay.node, this.offsetRow),
       this.ribbonBox, this.differenceBox, plot);
     root.append(picker, this.notices, this.body);
     this.ribbons = new StageRibbons(this.ribbonBox, { stage: (id) => this.#chooseStage(id) });
@@ -222,6 +225,7 @@ export class Compare {
       { keys: ["ArrowLeft"], label: "←", words: "one second back", act: () => by(-1) }, { keys: ["ArrowRight"], label: "→", words: "one second on", act: () => by(1) },
       { keys: [","], label: ",", words: "A one frame back", act: () => pair.a.step(-1) }, { keys: ["."], label: ".", words: "A one frame on", act: () => pair.a.step(1) },
       { keys: ["<"], label: "<", words: "B one frame back", act: () => pair.b.step(-1) }, { keys: [">"], label: ">", words: "B one frame on", act: () => pair.b.step(1) },
+      { keys: ["o"], label: "O", words: "B over A: wipe, see-through", act: () => state.set({ view: this.overlay.next }) },
       { keys: ["n"], label: "N", words: "next difference", act: () => this.#neighbour(1) }, { keys: ["p"], label: "P", words: "difference before", act: () => this.#neighbour(-1) },
     ]);
   }
@@ -262,7 +266,7 @@ export class Compare {
   }
 
   #draw() {
-    const { a, b, result, offset, stage, filter, difference } = this.state;
+    const { a, b, result, offset, view, stage, filter, difference } = this.state;
     this.picker.show({ result: result?.id, a, b });
     this.body.hidden = !a && !b && !result;
     if (this.body.hidden && !this.notices.childElementCount) {
@@ -270,6 +274,7 @@ export class Compare {
         "A result of a differencing run, where there is one below the folders, brings its stages, frames and verdicts:"], command: "python main.py differencing …" }));
     } else if (!this.body.hidden && this.notices.querySelector('[data-notice="Two videos on one clock"]')) this.notices.replaceChildren();
     for (const { value, input } of this.syncs) { input.checked = this.sync === value; input.disabled = value === "stage" && !result; }
+    this.overlay.show(view);
     this.offsetRow.hidden = this.sync !== "time";
     if (document.activeElement !== this.offset) this.offset.value = offset;
     this.ribbonBox.hidden = this.differenceBox.hidden = !result;

@@ -30,7 +30,7 @@ export class Keyboard {
   }
 
   #hear(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || byId("help-dialog").open) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const target = event.target instanceof Element ? event.target : document.body;
     if (target.matches(TYPING)) return;
     if (event.key === "?") {

@@ -16,13 +16,17 @@ import { VirtualList } from "./virtual_list.js";
 const PAGE = 50;
 const ROW_PIXELS = 68;
 const SORTS = [["name", "Name"], ["modified", "Newest first"], ["duration", "Length"], ["size", "Size"]];
+const GROUPS = [["", "any state"], ["analysed", "analysed"], ["open", "not analysed"], ["failed", "failed"]];
+const LENGTHS = [["", "any length", {}], ["short", "under a minute", { longest_ms: 60_000 }], ["middle", "1 to 10 minutes", { shortest_ms: 60_000, longest_ms: 600_000 }],
+  ["long", "10 to 60 minutes", { shortest_ms: 600_000, longest_ms: 3_600_000 }], ["hours", "over an hour", { shortest_ms: 3_600_000 }]];
+const FILTERS = ["filter", "group", "folder", "length"];
 const STATES = { new: ["not analysed", ""], coarse: ["key frames only", "warn"], partial: ["in part", "warn"], analysed: ["analysed", "good"],
   missing: ["missing", "bad"], unreadable: ["unreadable", "bad"], changed: ["changed", "warn"] };
 
 export class Library {
   constructor(app) {
     this.app = app;
-    this.state = new State({ queries: [], focus: null, sort: "name", filter: "", match: "any" });
+    this.state = new State({ queries: [], focus: null, sort: "name", filter: "", group: "", folder: "", length: "", match: "any" });
     this.queries = new Queries(this.state);
     this.pages = new Map(); // first index -> videos, or a promise
     this.facts = null;
@@ -35,9 +39,9 @@ export class Library {
   async enter(values) {
     const whole = Object.keys(values).length > 0 || !this.entered;
     this.entered = true;
-    if (whole) this.state.set({ sort: values.sort ?? "name", filter: values.filter ?? "", match: values.match ?? "any", queries: taken(this.queries, values.queries ?? []) });
+    if (whole) this.state.set({ sort: values.sort ?? "name", match: values.match ?? "any", ...Object.fromEntries(FILTERS.map((key) => [key, values[key] ?? ""])), queries: taken(this.queries, values.queries ?? []) });
     this.sort.value = this.state.sort;
-    this.filter.value = this.state.filter;
+    this.#showFilters();
     this.chips.show();
     this.queries.encodeAll();
     await Promise.all([this.#facts(), this.#list(), this.queue.fetch()]);
@@ -46,14 +50,16 @@ export class Library {
   leave() {}
   draw() { this.chips.show(); this.#facts(); } // the model is there, or is not
   values() {
-    const { queries, sort, filter, match } = this.state;
-    return { queries: queries.length ? queries : undefined, sort: sort === "name" ? null : sort, filter, match: match === "any" ? null : match };
+    const { queries, sort, filter, group, folder, length, match } = this.state;
+    return { queries: queries.length ? queries : undefined, sort: sort === "name" ? null : sort, filter, group, folder, length, match: match === "any" ? null : match };
   }
 
   #build() {
     this.sort = element("select", { "aria-label": "Order", on: { change: () => this.state.set({ sort: this.sort.value }) } }, SORTS.map(([value, label]) => element("option", { value }, label)));
     this.filter = element("input", { type: "search", "aria-label": "Part of the file's name", placeholder: "Part of the file's name",
       on: { input: () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.state.set({ filter: this.filter.value.trim() }), 250); } } });
+    const choice = (key, label, options) => element("select", { "aria-label": label, on: { change: (event) => this.state.set({ [key]: event.target.value }) } }, options.map(([value, words]) => element("option", { value }, words)));
+    this.choices = { group: choice("group", "Which state", GROUPS), length: choice("length", "Which length", LENGTHS), folder: choice("folder", "Which folder", []) };
     this.count = element("span", { class: "count" });
     this.notices = element("div", { class: "library-notices" });
     const chips = element("div", { class: "card library-search" });
@@ -62,7 +68,7 @@ export class Library {
     const queue = element("section", { class: "card queue", "aria-label": "Queue", hidden: true });
     this.empty = element("div");
     this.all = element("section", { class: "card library-all", "aria-labelledby": "library-all-title" },
-      element("div", { class: "card-head" }, element("h2", { id: "library-all-title" }, "All videos"), this.count, element("div", { class: "tools" }, this.filter, this.sort)),
+      element("div", { class: "card-head" }, element("h2", { id: "library-all-title" }, "All videos"), this.count, this.shown = element("span", { class: "count" }), element("div", { class: "tools" }, this.filter, ...Object.values(this.choices), this.sort)),
       this.empty, list);
     byId("library").append(chips, this.notices, queue, results, this.all);
     this.chips = new QueryChips(chips, this.queries, this.state, this.app.info.limits);
@@ -76,10 +82,10 @@ export class Library {
     const { state, app } = this;
     state.on([], () => app.changed());
     state.on(["queries", "match"], () => { this.chips.show(); this.#search(); });
-    state.on(["sort", "filter"], () => this.#list());
+    state.on(["sort", ...FILTERS], () => this.#list());
     app.live.addEventListener("job", (event) => {
       this.queue.take(event.detail.job);
-      if (!["queued", "running", "paused"].includes(event.detail.job.state)) { this.#later(); }
+      if (!["queued", "running", "paused"].includes(event.detail.job.state)) this.#later();
     });
     addEventListener("theme", () => this.results.again());
     app.live.addEventListener("video", (event) => this.#takeVideo(event.detail.video));
@@ -88,7 +94,7 @@ export class Library {
 
   #later() { // many jobs may end at once
     clearTimeout(this.news);
-    this.news = setTimeout(() => { this.#facts(); this.#search(); }, 500);
+    this.news = setTimeout(() => { this.#facts(); this.#search(); if (this.state.group) this.#list(); }, 500);
   }
 
   // --- all videos -------------------------------------------------------------------------------------------------------------
@@ -101,6 +107,7 @@ export class Library {
     }
     const { total, analysed, new: fresh, failed, seconds_to_analyse_new: seconds } = this.facts;
     this.count.textContent = `${total} · ${analysed} analysed${failed ? ` · ${failed} failed` : ""}`;
+    this.#showFilters();
     const roots = this.app.info.roots.join(", ");
     this.all.hidden = !total;
     if (!total) {
@@ -119,20 +126,37 @@ export class Library {
     jobs.forEach((job) => this.queue.take(job));
   }
 
+  #showFilters() {
+    const { folder } = this.choices;
+    folder.hidden = !this.facts?.folders.length;
+    const there = ["", ...(this.facts?.folders ?? [])];
+    if (there.length !== folder.options.length || there.some((value, place) => value !== folder.options[place].value)) folder.replaceChildren(...there.map((value) => element("option", { value }, value || "any folder")));
+    for (const [key, select] of Object.entries(this.choices)) select.value = this.state[key];
+    if (document.activeElement !== this.filter) this.filter.value = this.state.filter;
+  }
+
+  /** What the server is asked for: the filters that are set. */
+  get #asked() {
+    const { sort, filter, group, folder, length } = this.state;
+    return { sort, ...(filter && { find: filter }), ...(group && { state: group }), ...(folder && { folder }), ...LENGTHS.find(([value]) => value === length)?.[2] };
+  }
+
   async #list() {
     this.pages.clear();
     const first = await this.#page(0);
     if (!first) return;
     this.rows.reset(first.total);
-    this.empty.replaceChildren(...(first.total || !this.state.filter ? [] : [notice({ kind: "plain", title: `No file name holds “${this.state.filter}”`, level: "h3",
-      actions: [{ label: "Show all", act: () => { this.filter.value = ""; this.state.set({ filter: "" }); } }] })]));
+    const filtered = FILTERS.some((key) => this.state[key]);
+    this.shown.textContent = filtered ? `${first.total} shown` : "";
+    this.empty.replaceChildren(...(first.total || !filtered ? [] : [notice({ kind: "plain", title: "No video is like that", level: "h3",
+      actions: [{ label: "Show all", act: () => { this.state.set(Object.fromEntries(FILTERS.map((key) => [key, ""]))); this.#showFilters(); } }] })]));
   }
 
   async #page(offset) {
-    const asked = { sort: this.state.sort, find: this.state.filter };
+    const asked = this.#asked;
     const key = JSON.stringify(asked);
     const answer = await get(`api/videos?${new URLSearchParams({ offset, limit: PAGE, ...asked })}`).catch(() => null);
-    if (!answer || key !== JSON.stringify({ sort: this.state.sort, find: this.state.filter })) return null;
+    if (!answer || key !== JSON.stringify(this.#asked)) return null;
     this.pages.set(offset, answer.videos);
     return answer;
   }

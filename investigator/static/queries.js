@@ -44,6 +44,15 @@ export class Queries {
     this.state.set({ queries: this.list.filter((query) => query.slot !== slot), focus: this.state.focus === slot ? null : this.state.focus });
   }
 
+  /** Moves it by so many places in the list. */
+  move(slot, by) {
+    const list = [...this.list];
+    const place = list.findIndex((query) => query.slot === slot);
+    if (!list[place] || !list[place + by]) return;
+    list.splice(place + by, 0, ...list.splice(place, 1));
+    this.state.set({ queries: list });
+  }
+
   /** Shows this one alone, or all again where it is alone already. */
   solo(slot) {
     const alone = this.list.every((query) => query.hidden === (query.slot !== slot));

@@ -56,17 +56,26 @@ export class QueryList {
     const tool = (sign, label, act, more = {}) => element("button", {
       type: "button", class: "icon quiet", "aria-label": `${label}: ${name}`, title: label, "data-key": `${query.slot} ${label}`, on: { click: act }, ...more }, icon(sign));
     return element("li", { class: "query", "data-focused": focused, "data-hidden": query.hidden, "data-slot": query.slot },
-      element("button", { class: "words", type: "button", "aria-pressed": String(focused), "data-key": `${query.slot} words`, on: { click: () => this.state.set({ focus: query.slot }) } },
+      element("button", { class: "words", type: "button", "aria-pressed": String(focused), "data-key": `${query.slot} words`, title: "Choose it; Shift and ↑ ↓ move it",
+        on: { click: () => this.state.set({ focus: query.slot }), keydown: (event) => this.#moved(event, query) } },
         swatch(query.slot),
         element("span", { class: "text" }, query.negative && element("span", { class: "not" }, "not"),
           query.picture && element("img", { src: query.picture, alt: "" }), name),
         element("span", { class: "now" }, value, " ", word),
         element("span", { class: "best" }, this.#best(query))),
       element("div", { class: "tools" },
+        tool("up", "Move up", () => this.queries.move(query.slot, -1), { disabled: query === this.queries.list[0] }),
         tool(query.hidden ? "hidden" : "eye", "Show in the plot", () => this.queries.change(query.slot, { hidden: !query.hidden }), { "aria-pressed": String(!query.hidden) }),
         query.kind === "text" && tool("edit", "Edit", () => { this.editing = query.slot; this.show(); this.list.querySelector("form input")?.select(); }),
         tool("remove", "Remove", () => { this.queries.remove(query.slot); this.input.focus(); announce(`${name} removed`); })),
       this.editing === query.slot && this.#editor(query));
+  }
+
+  #moved(event, query) {
+    if (!event.shiftKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
+    event.preventDefault();
+    this.queries.move(query.slot, event.key === "ArrowUp" ? -1 : 1);
+    announce(`${wordsOf(query)}: place ${this.queries.list.findIndex((one) => one.slot === query.slot) + 1} of ${this.queries.list.length}`);
   }
 
   #best(query) {

@@ -66,6 +66,14 @@ export class Session extends EventTarget {
     return this.#command(async () => this.takeJob(await post(`api/videos/${this.id}/analyse`, { again, first: true })));
   }
 
+  /** Removes the stored analysis; what was kept or rejected stays. */
+  forget() {
+    return this.#command(async () => {
+      this.takeVideo(await post(`api/videos/${this.id}/forget`));
+      this.takeForgotten(this.id);
+    });
+  }
+
   makeCopy(format) {
     return this.#command(async () => this.takeJob(await post(`api/videos/${this.id}/proxy`, { format })));
   }
@@ -114,6 +122,14 @@ export class Session extends EventTarget {
     const known = Object.fromEntries(Object.entries(video).filter(([key, value]) => value !== null || key === "problem" || key === "job"));
     this.state.set({ video: { ...before, ...known } });
     this.tell("video", { before });
+  }
+
+  /** The analysis was taken back, by this page or another. */
+  takeForgotten(id) {
+    if (id !== this.id) return;
+    this.reading = new Reading(this.id);
+    this.segments = this.moments = this.momentsKey = null;
+    this.fetchScores({ again: true });
   }
 
   async fetchVideo() {

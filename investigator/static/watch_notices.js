@@ -1,5 +1,6 @@
 // Which of Watch's conditions hold now, shown where they belong: above the page, over the picture, in the status line.
 import * as conditions from "./conditions.js";
+import { confirmed } from "./confirm.js";
 import { byId, element } from "./element.js";
 import { action, failure, notice, sentence } from "./notice.js";
 import { post } from "./server.js";
@@ -12,6 +13,7 @@ export class WatchNotices {
     this.watch = watch;
     this.trouble = null;
     this.closedClips = null;
+    watch.app.live.addEventListener("forgotten", (event) => watch.session.takeForgotten(event.detail.video));
   }
 
   #library() { this.watch.app.go("library", {}); }
@@ -88,11 +90,19 @@ export class WatchNotices {
       analysed: `Analysed: ${rows} frames${fps ? ` at ${fps} a second` : ""} with ${model}.`,
       partial: `Analysed in part: ${rows} frames with ${model}.`,
       coarse: `Only key frames so far: ${rows}.`,
-      new: `Not analysed: ${span((video.duration_ms ?? 0) / 1000)} of video.`,
+      new: `Not analysed: ${span((video.duration_ms ?? 0) / 1000)} of video.${video.pickled ? " Its features lie there as pickles, which are never opened here: it is analysed anew, beside them." : ""}`,
     }[video.state] ?? "";
-    return { key: `${video.state} ${rows} ${fps} ${model}`, nodes: () => [element("span", {}, sentence), element("div", { class: "actions" },
+    return { key: `${video.id} ${video.state} ${rows} ${fps} ${model}`, nodes: () => [element("span", {}, sentence), element("div", { class: "actions" },
       ["partial", "coarse"].includes(video.state) && action({ label: "Go on with the analysis", act: () => session.analyse() }),
-      video.state === "analysed" && action({ label: "Analyse anew", class: "quiet", act: () => session.analyse({ again: true }) }))] };
+      video.state === "analysed" && action({ label: "Analyse anew", class: "quiet", act: () => session.analyse({ again: true }) }),
+      ["analysed", "partial", "coarse"].includes(video.state) && action({ label: "Forget analysis…", class: "quiet", act: () => this.#forget(video, rows) }))] };
+  }
+
+  async #forget(video, rows) {
+    const wanted = await confirmed({ title: "Forget this analysis?", yes: "Remove the analysis", words: [
+      `The ${rows} stored features of ${video.name} by ${this.watch.app.info.model.model_name} are removed from the disk, for the command line, too. To have curves again, its frames must be read again.`,
+      "The video itself stays, and so does what you kept or rejected."] });
+    if (wanted) await this.watch.session.forget();
   }
 }
 

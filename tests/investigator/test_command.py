@@ -13,6 +13,9 @@ import pytest
 from clipreel import cli
 from clipreel.configs.investigator_schema import InvestigatorConfig
 from clipreel.configs.load import keys_of, load_config
+from clipreel.configs.schema import EncoderConfig
+from clipreel.errors import ConfigError
+from clipreel.investigator.model_choice import model_choices
 from clipreel.tests.investigator.conftest import SAMPLE
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
@@ -66,3 +69,17 @@ def test_a_server_with_the_seed_s_file(tmp_path):
     assert state["texts"] == ["a green triangle"] and state["video"] and state["roots"] == [str(SAMPLE)]
     assert any("roboflow_api_key" in note for note in state["notes"]) and "secret-key" not in json.dumps(state)
     assert "Traceback" not in rest
+
+
+def test_which_models_are_offered(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPREEL_CACHE", str(tmp_path))
+    (tmp_path / "ViT-B-16.pt").touch()
+    words = "[{model_name: RN50}, {feature_type: open_clip, model_name: ViT-B-32, pretrained: openai}]"
+    offered = model_choices(InvestigatorConfig(encoders=words))
+    assert [(one.encoder.feature_type, one.encoder.model_name) for one in offered] == [
+        ("clip", "ViT-B/32"), ("clip", "RN50"), ("open_clip", "ViT-B-32"), ("clip", "ViT-B/16"), ("clip", "tiny")]
+    assert len({one.id for one in offered}) == 5 and str(tmp_path) not in repr([one.record() for one in offered])
+    offered = model_choices(InvestigatorConfig(encoder=EncoderConfig("clip", "tiny")))
+    assert [one.encoder.model_name for one in offered] == ["tiny", "ViT-B/16"]
+    with pytest.raises(ConfigError, match="allowed is a list of mappings"):
+        model_choices(InvestigatorConfig(encoders="[RN50]"))

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from clipreel.tests.investigator.browser import look
+from clipreel.tests.investigator.browser import axe_violations, look
 from clipreel.tests.investigator.coded_videos import RED, write_coded
 from PIL import Image
 
@@ -149,6 +149,40 @@ def test_library_searches_all_and_leads_to_the_moment(visit, site, axe, pictures
     tab.until("!document.querySelector('#library').hidden && document.querySelectorAll('.result').length > 0")
 
 
+def test_texts_are_moved_an_analysis_is_forgotten_and_the_library_filters(visit, start, site, tmp_path, axe):
+    client, server = start(roots=(str(site.folder),), output_path=str(tmp_path / "output"))
+    client.analyse(site.ids["ntsc.webm"])
+    tab = visit(f"#/watch?v={site.ids['ntsc.webm']}&text0=a+red+circle&text1=a+blue+square", address=server.url).ready(2)
+    page = tab.page
+    page.get_by_role("button", name="Move up: a blue square").click()
+    tab.until("/text1=.*text0=/.test(location.hash)")
+    assert page.locator(".query .text").all_inner_texts() == ["a blue square", "a red circle"]
+    page.locator(".query .words").first.press("Shift+ArrowDown")
+    tab.until("/text0=.*text1=/.test(location.hash)")
+    for wanted in ("Keep it", "Remove the analysis"):
+        page.get_by_role("button", name="Forget analysis…").click()
+        assert "stored features of ntsc.webm by tiny" in page.locator("dialog.confirm").inner_text()
+        page.keyboard.press("k")  # keys rest while it asks
+        page.get_by_role("button", name=wanted).click()
+        assert page.locator("dialog.confirm").count() == 0
+        if wanted == "Keep it":
+            assert client.get(f"/api/videos/{site.ids['ntsc.webm']}").json["state"] == "analysed"
+    tab.until("document.querySelector('#plot .empty').innerText.includes('Not analysed yet')")
+    assert client.get(f"/api/videos/{site.ids['ntsc.webm']}").json["rows"] == 0
+    assert not list((tmp_path / "output" / "clip").rglob("ntsc*"))
+    client.analyse(site.ids["uneven.webm"])
+    page.locator("#mode-library").click()
+    page.get_by_label("Which state").select_option("analysed")
+    tab.until("document.querySelector('.library-all').innerText.includes('1 shown')")
+    assert page.locator(".virtual-row .video-name a").all_inner_texts() == ["uneven.webm"]
+    page.get_by_label("Which length").select_option("hours")
+    tab.until("document.querySelector('.library-all').innerText.includes('No video is like that')")
+    assert axe_violations(page, axe) == []
+    page.reload()
+    page.get_by_role("button", name="Show all").click()
+    tab.until("document.querySelectorAll('.virtual-row .video-name').length >= 3 && !location.hash.includes('group')")
+
+
 def test_the_queue_lists_what_failed_until_it_is_done(visit, start, videos, tmp_path, axe, pictures):
     blocked = tmp_path / "output" / "clip"
     blocked.parent.mkdir()
@@ -225,6 +259,15 @@ def test_compare_plays_both_by_stage_and_a_corrected_frame_makes_the_verdict_sta
     codes = [tab.settled_code(f"video-{side}") for side in "ab"]
     spans = site.client.get(f"/api/differences/{compared}").json["stages"][1]
     assert [code / 25 for code in codes] == [pytest.approx(spans[side][0] / 1000, abs=0.041) for side in "ab"]
+    page.get_by_label("wipe").check()
+    screens = [page.locator(f".side:has(#video-{side}) .screen") for side in "ab"]
+    box = screens[0].bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 9)
+    assert screens[1].bounding_box() == box
+    assert "0px 0px 0px 25%" in screens[1].evaluate("(one) => getComputedStyle(one).clipPath")
+    page.keyboard.press("o")
+    tab.until("location.hash.includes('view=blend')")
+    page.get_by_label("side by side").check()
     page.locator(".difference .frames").nth(1).locator("figure button").first.click()
     tab.settled_code("video-b")
     page.get_by_role("button", name="B: one frame on").click()

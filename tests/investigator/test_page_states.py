@@ -4,8 +4,9 @@ import shutil
 
 import av
 import pytest
+from clipreel.configs.schema import EncoderConfig
 from clipreel.sample.draw import draw_frames
-from clipreel.tests.investigator.browser import look
+from clipreel.tests.investigator.browser import axe_violations, look
 from clipreel.tests.investigator.coded_videos import scenes_script
 from clipreel.tests.investigator.counting_encoder import CountingEncoder
 
@@ -139,6 +140,33 @@ def test_a_model_that_is_not_there_leaves_playing_and_what_is_stored(visit, site
     look(tab, pictures, f"model_{state}", axe)
     tab.page.get_by_role("button", name="Start").click()
     tab.until("document.querySelector('#video').currentTime > 0.3")
+
+
+def test_a_model_that_is_not_here_leads_to_the_demonstration_one(visit, start, site, tmp_path, axe):
+    """The command's model has no weights; the page says so and goes on with another, and other pages are left alone."""
+    client, server = start(model=None, encoder=EncoderConfig("clip", "custom", checkpoint=str(tmp_path / "none.pt")),
+                           roots=(str(site.folder),), output_path=str(site.folder.parent / "output"), extraction_fps=2.0)
+    address = f"#/watch?v={site.ids['coded.webm']}&t=14&text0=a+blue+square&scale=raw"
+    tab = visit(address, address=server.url)
+    tab.until("document.querySelector('#watch-notice').innerText.includes('custom could not be loaded')")
+    assert "none.pt" in tab.page.locator("#watch-notice").inner_text()
+    tab.page.get_by_role("button", name="Use the demonstration model").click()
+    tab.ready(1)  # what an earlier command stored by this model
+    assert 300 <= tab.settled_code() < 400 and "model=m" in tab.page.evaluate("location.hash")
+    assert tab.page.locator("#watch-notice .notice").count() == 0
+    tab.page.locator("#model-menu summary").click()
+    tab.page.locator("#model-menu button", has_text="custom").wait_for()
+    assert axe_violations(tab.page, axe) == []
+    tab.page.get_by_role("button", name="This frame").click()
+    tab.ready(2)
+    tab.until("document.querySelector('#model-words').innerText === 'tiny'")
+    tab.until("document.querySelector('.query img')?.naturalWidth > 0")  # its picture is asked for without a header
+    other = visit(address, address=server.url)
+    other.until("document.querySelector('#model-words').innerText === 'custom failed'")
+    other.complaints[:] = [one for one in other.complaints if "503" not in one]
+    tab.complaints[:] = [one for one in tab.complaints if "503" not in one]
+    refused = client.get("/api/state", x_clipreel_model="m000000000000")
+    assert refused.status == 404 and refused.json["error"]["code"] == "no_model"
 
 
 def test_an_empty_library(visit, start, tmp_path, axe, pictures):
