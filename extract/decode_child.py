@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from .decode.registry import reader_for
 from .frames import VideoIndex
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+MEMORY_BYTES = 8 << 30  # that it may take: sixteen references of 16384x8192 pixels, and one as RGB. FFmpeg says so when it is over
 FRACTIONS = ("time_base", "start_seconds", "fps")  # of a VideoIndex; in JSON pairs of numbers
 
 
@@ -28,6 +30,8 @@ def serve() -> None:
     """Answer requests until the parent is gone or kills this process."""
     if sys.platform == "linux":  # it goes with the thread that started it, even while a decoder holds the interpreter's lock
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        with contextlib.suppress(OSError):  # a machine without memory is to end this process, not the run
+            Path("/proc/self/oom_score_adj").write_text("1000")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for whatever a library prints
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -38,6 +42,8 @@ def serve() -> None:
             name, fps, path, method, *arguments = requests.get()
             began, said = time.process_time(), {}
             try:
+                if name != "torchcodec":  # CUDA takes addresses by the terabyte
+                    _bound_memory()
                 reader = reader_for(path, name, fps)
                 if method == "index":
                     _say_index(answers, reader.index(path, by_decoding=arguments[0]))
@@ -50,6 +56,15 @@ def serve() -> None:
             except Exception as error:  # noqa: BLE001  raised again by the parent
                 said = {"error": type(error).__name__, "text": str(error)}
             _say(answers, {"cpu_seconds": time.process_time() - began, **said})
+
+
+def _bound_memory() -> None:
+    if sys.platform != "linux":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most), most))
 
 
 def _hear(stream: BinaryIO, requests: queue.SimpleQueue[Any]) -> None:

@@ -120,7 +120,8 @@ class DecodePool:
         return None
 
     def _begin(self, task: _Begin, device: str | None) -> None:
-        begun = [(lane, job) for lane, job in task.wishes if self._tried(lane, job, lambda: lane.begin(job) or True)]  # noqa: B023
+        begun = [(lane, job) for lane, wish in task.wishes
+                 if (job := self._tried(lane, wish, lambda: lane.begin(wish) or wish)) is not None]  # noqa: B023
         if not begun:
             return
         try:
@@ -129,7 +130,7 @@ class DecodePool:
             for lane, job in begun:
                 self._fail(lane, job, error)
             return
-        if device is not None and self._has_cpu_threads and video.path.is_dir():
+        if device is not None and self._has_cpu_threads and (video.path.is_dir() or any(job.is_suspect for _, job in begun)):
             self._queue(_Begin(begun, task.by_decoding, on_cpu=True))
         else:
             self._index(begun, video, by_decoding=task.by_decoding, device=device)
@@ -138,7 +139,8 @@ class DecodePool:
     def _index(self, begun: Wishes, video: LocalVideo, *, by_decoding: bool, device: str | None) -> None:
         options = self._options
         try:
-            reader = self.readers.of(video.path, begun[0][1].decoder_deaths) if device is None else TorchcodecReader(device)
+            suspect = next((job for _, job in begun if job.is_suspect), begun[0][1])
+            reader = self.readers.of(video.path, suspect) if device is None else TorchcodecReader(device)
             index = reader.index(video.path, by_decoding=by_decoding)
         except Exception as error:  # noqa: BLE001  as above
             for lane, job in begun:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import __version__
 from ..errors import EmptyVideoError
 from .decode.nvdec import wait_until_made
 from .extractor import Units
+from .features import Features, Provenance, Settings, Source
 from .frames import VideoIndex
-from .videos import VideoItem
+from .remote import without_secrets
+from .videos import VideoItem, check_unchanged, size_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +31,7 @@ class Job:
     item: VideoItem
     content_id: str
     decoder_deaths: int = 0  # how often it has killed the process that decodes it, in earlier runs
+    is_suspect: bool = False  # it, or what was at hand with it, ended runs: it is decoded in a process of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +167,20 @@ class Attempt:
         kept = Units(self.units.frames, self.units.rows[keep], self.units.timestamps_ms[keep],
                      intervals[keep] if intervals is not None else None)
         return self._features[kept.rows], kept
+
+    def features(self, settings: Settings) -> Features:
+        """What is stored. Raises EmptyVideoError as `rows`, UnreadableVideoError where the file is another one by now."""
+        values, units = self.rows()
+        check_unchanged(self.job.item, self.job.content_id)
+        if settings.normalize:
+            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+        index, item = self.index, self.job.item
+        size = item.size_bytes if item.size_bytes is not None else size_bytes(item.path)
+        source = Source(without_secrets(item.place), size, self.job.content_id, index.width, index.height, index.duration_seconds,
+                        item.start_seconds, item.end_seconds, index.damage or self.lost)
+        fps = float(index.fps) if index.fps is not None else float("nan")
+        return Features(values.astype(settings.dtype), units.timestamps_ms, fps,
+                        Provenance(source, settings, __version__, item.metadata), units.intervals_ms)
 
     def _claim(self) -> bool:
         if self.given_up or self._claimed or self._parts_left or self._received < self._sent:

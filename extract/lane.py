@@ -23,12 +23,13 @@ class Stopped(BaseException):
 class Lane:
     """`emit(attempt, units)`, of (unit, pixels), may block, and raise to end the thread; with `offer` it gets nothing: all
     candidate frames of a video go there at once, to be chosen from. With `neighbours` it gets so many units at once that follow
-    each other in the video, or what there is of them. `begin(job)` is asked before anything is read, and may raise.
+    each other in the video, or what there is of them. `begin(job)` is asked before anything is read; it may give the job
+    anew, as it is to be done, and may raise.
     `finished(attempt)` and `failed(job, error)` each come once a job, unless an encoder still owes features."""
 
     extractor: Extractor
     request_of: Callable[[VideoItem], SamplingRequest]
-    begin: Callable[[Job], None]
+    begin: Callable[[Job], Job | None]
     emit: Callable[[Attempt, list[tuple[int, Any]]], None]
     offer: Callable[[Candidates], None] | None
     finished: Callable[[Attempt], None]

@@ -7,16 +7,13 @@ when it looks again. Ages are told by the server's clock.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import socket
 import threading
 import time
 from contextlib import suppress
 from typing import Any
 
 from . import leases, remote
-from .store.files import is_alive
 from .store.object_place import StoreAtUrl
 from .store.store import FeatureStore
 
@@ -29,6 +26,7 @@ class ObjectLeases:
     def __init__(self, place: str, run: str | None = None):
         self._place, self._run = f"{place}/{leases.FOLDER}", run
         self._held: dict[str, bytes] = {}
+        self.suspects: set[str] = set()
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._keeper: threading.Thread | None = None
 
@@ -37,24 +35,27 @@ class ObjectLeases:
         with self._lock:
             if name in self._held:
                 return True
-        url, own, left = f"{self._place}/{name}", self._content(), False
+        url, own, left, deaths = f"{self._place}/{name}", self._content(), False, 0
         while not remote.create(url, own):
             there = remote.read_if_there(url)
             if there is None:
                 continue
-            owner = _owner(there)
+            owner = leases.owner_of(there)
             if self._run is not None and owner.get("run") == self._run:
                 remote.write_bytes(url, own)
                 break
             if not self._is_left(url, owner):
                 return False
-            left = True
+            left, deaths = True, leases.deaths_with(owner) + 1
+            own = self._content(deaths)
             if remote.read_if_there(url) == there:
                 remote.remove(url)
         if left:
             time.sleep(_LOOK_AGAIN_SECONDS)
             if remote.read_if_there(url) != own:
                 return False
+        if deaths >= leases.DEATHS:
+            self.suspects.add(name)
         with self._lock:
             self._held[name] = own
             if self._keeper is None:
@@ -76,14 +77,11 @@ class ObjectLeases:
             with suppress(OSError):
                 self.give_back(name)
 
-    def _content(self) -> bytes:
-        said: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid(), "token": secrets.token_hex(8)}
-        if self._run is not None:
-            said["run"] = self._run
-        return json.dumps(said).encode()
+    def _content(self, deaths: int = 0) -> bytes:
+        return json.dumps({**leases.owner(self._run, deaths), "token": secrets.token_hex(8)}).encode()
 
     def _is_left(self, url: str, owner: dict[str, Any]) -> bool:
-        if owner.get("host") == socket.gethostname() and isinstance(owner.get("process"), int) and not is_alive(owner["process"]):
+        if leases.is_dead(owner):
             return True
         probe = f"{self._place}/.{secrets.token_hex(8)}"
         remote.write_bytes(probe, b"")
@@ -105,12 +103,3 @@ class ObjectLeases:
 
 def leases_of(store: FeatureStore, run: str | None = None) -> leases.Leases | ObjectLeases:
     return ObjectLeases(store.place, run) if isinstance(store, StoreAtUrl) else leases.Leases(store.folder, run)
-
-
-def _owner(content: bytes) -> dict[str, Any]:
-    """What the lease says; of one that says nothing, its age alone counts."""
-    try:
-        owner = json.loads(content)
-    except ValueError:
-        return {}
-    return owner if isinstance(owner, dict) else {}

@@ -10,12 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from .. import __version__
 from ..configs.schema import ExtractConfig
 from ..errors import ClipreelError, DecoderDiedError, ElsewhereError, OutputError, QuarantinedError, UnreadableVideoError
 from ..models.base import EncoderIdentity
 from .decoders import reader_name
-from .features import Features, Provenance, Settings, Source
+from .features import Features, Settings
 from .fetching import identified_at_url
 from .isolated_decode import DEATHS
 from .job import Attempt, Job
@@ -24,14 +23,13 @@ from .leases import Leases
 from .object_leases import ObjectLeases, leases_of
 from .predictions import Predictor
 from .printing import InOrder, format_features, format_probabilities
-from .remote import without_secrets
 from .report import Failure
 from .shard_writer import ShardWriter, Waiting
 from .store.base import Mark
 from .store.object_place import StoreAtUrl
 from .store.sharded import ShardedStore
 from .store.store import FeatureStore, refuse_other_settings
-from .videos import VideoItem, content_id, size_bytes
+from .videos import VideoItem, content_id
 
 Found = TypeVar("Found")
 _LOOKS_AT_ONCE = 32  # requests that are waited for side by side
@@ -95,17 +93,18 @@ class Outcome:
                     f"{job.item}: in quarantine since an earlier run: it killed the process that had it twice; "
                     "retry_failed=true tries it again", deaths), job.content_id)
                 continue
-            jobs.append(replace(job, decoder_deaths=deaths))
+            jobs.append(replace(job, decoder_deaths=deaths, is_suspect=job.content_id in self.decoder_deaths))
         numbers = {job.number for job in jobs}
         for number in range(len(items)):
             if number not in numbers:
                 self._say(number, "")  # failed already, or the same video as another
         return jobs
 
-    def begin(self, job: Job) -> None:
-        """Raises ElsewhereError when another run on this output is at the video, or has just done it; OutputError."""
+    def begin(self, job: Job) -> Job:
+        """The job as it is to be done. Raises ElsewhereError when another run on this output is at the video, or has just done it;
+        OutputError."""
         if self._leases is None or self.store is None:
-            return
+            return job
         try:
             if not self._leases.take(lease_name(job)):
                 raise ElsewhereError(f"{job.item}: another run is at it")
@@ -114,6 +113,7 @@ class Outcome:
                               f"({error.strerror or error})") from error
         if not self.config.overwrite and self._is_done(job, self.store.mark(job.key)):
             raise ElsewhereError(f"{job.item}: another run has done it")
+        return replace(job, is_suspect=True) if lease_name(job) in self._leases.suspects else job
 
     def flush(self) -> None:
         """Write what waits for its file."""
@@ -126,8 +126,9 @@ class Outcome:
             self._leases.close()
 
     def done(self, attempt: Attempt) -> None:
-        """Raises OutputError when the features cannot be written, BrokenPipeError when nobody reads what is printed."""
-        features, key = self._features(attempt), attempt.job.key
+        """Raises OutputError when the features cannot be written, UnreadableVideoError when the video is not what it was,
+        BrokenPipeError when nobody reads what is printed."""
+        features, key = attempt.features(self._settings(attempt.job.item)), attempt.job.key
         if self._writer is not None:
             self._wait(self._writer, Waiting(attempt.job, features, attempt.index.duration_seconds))
             return
@@ -269,19 +270,6 @@ class Outcome:
         return Settings(self.identity, config.sampling, config.extraction_fps, config.extraction_total, config.start,
                         config.end, config.fps if pictures else None, reader, config.dtype, config.normalize,
                         config.window_seconds, config.stride_seconds or config.window_seconds, self.select)
-
-    def _features(self, attempt: Attempt) -> Features:
-        values, units = attempt.rows()
-        if self.config.normalize:
-            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        index, item = attempt.index, attempt.job.item
-        damage = index.damage or attempt.lost
-        size = item.size_bytes if item.size_bytes is not None else size_bytes(item.path)
-        source = Source(without_secrets(item.place), size, attempt.job.content_id, index.width,
-                        index.height, index.duration_seconds, item.start_seconds, item.end_seconds, damage)
-        provenance = Provenance(source, self._settings(item), __version__, item.metadata)
-        return Features(values.astype(self.config.dtype), units.timestamps_ms,
-                        float(index.fps) if index.fps is not None else float("nan"), provenance, units.intervals_ms)
 
 
 def _side_by_side(look: Callable[[VideoItem], Found], items: Sequence[VideoItem],

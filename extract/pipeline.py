@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class Outcome(Protocol):
-    """What becomes of videos. `begin` comes from any thread, and may raise; the others from one at a time. `done` may raise
-    ClipreelError: the video has failed then."""
+    """What becomes of videos. `begin` may give the job anew, as it is to be done; it comes from any thread, and may raise. The
+    others come from one thread at a time. `done` may raise ClipreelError: the video has failed then."""
 
-    def begin(self, job: Job) -> None: ...
+    def begin(self, job: Job) -> Job | None: ...
 
     def done(self, attempt: Attempt) -> None: ...
 

@@ -1,4 +1,5 @@
-"""The readers of a run: in this process, watched, or in processes of their own (`isolate=true`)."""
+"""The readers of a run: in this process, watched, or in processes of their own (`isolate=true`, and videos that earlier runs may
+have died of)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from .decode.base import FrameReader
 from .decode.registry import reader_for
 from .frames import FrameBatch, VideoIndex
 from .isolated_decode import SECONDS, DecodeProcesses, IsolatedReader
+from .job import Job
 from .options import PipelineOptions
 
 log = logging.getLogger("clipreel")
@@ -26,28 +28,31 @@ class Readers:
 
     def __init__(self, options: PipelineOptions, stopped: threading.Event):
         self._options = options
-        self._processes = DecodeProcesses(stopped) if options.isolate else None
+        self._processes = DecodeProcesses(stopped)
         self._watch = StallWatch(options.decode_seconds_limit or SECONDS)
+        self._said_suspects = False
 
-    def of(self, path: Path, decoder_deaths: int = 0) -> FrameReader:
-        """`decoder_deaths`: how often the video has killed its process in earlier runs."""
+    def of(self, path: Path, job: Job) -> FrameReader:
+        """Of the job's video, which is at `path`."""
         options = self._options
-        if self._processes is not None:
-            return IsolatedReader(self._processes, options.reader, options.fps, options.decode_seconds_limit, decoder_deaths)
+        if job.is_suspect and not (options.isolate or self._said_suspects):
+            self._said_suspects = True
+            log.info("note: %s may be what earlier runs died of: such videos are decoded in processes of their own", job.item)
+        if options.isolate or job.is_suspect:
+            return IsolatedReader(self._processes, options.reader, options.fps, options.decode_seconds_limit, job.decoder_deaths)
         return WatchedReader(reader_for(path, options.reader, options.fps), self._watch)
 
     @property
     def cpu_seconds(self) -> float:
         """Of the processes, as far as their requests ended well."""
-        return self._processes.cpu_seconds if self._processes is not None else 0.0
+        return self._processes.cpu_seconds
 
     def say_stalled(self) -> None:
         """Log what a thread has waited for too long. It cannot be ended, only a process can."""
         self._watch.say()
 
     def close(self) -> None:
-        if self._processes is not None:
-            self._processes.close()
+        self._processes.close()
 
 
 class StallWatch:

@@ -31,7 +31,7 @@ _LIST_SUFFIXES = {".txt", ".csv"}
 _PATH_COLUMNS = ("path", "video_path", "video")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # one a video, and there may be millions
 class VideoItem:
     """One video, or one segment of it (seconds, half open), as the user named it."""
 
@@ -92,6 +92,13 @@ def content_id(item: VideoItem) -> str:
         raise UnreadableVideoError(f"{item.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
+def check_unchanged(item: VideoItem, identity: str) -> None:
+    """Raises UnreadableVideoError where the file is no longer that of the content id."""
+    if item.url is None and content_id(item) != identity:
+        raise UnreadableVideoError(f"{item}: changed while this run was at work (it was replaced, or is still being written): run "
+                                   "again when it is whole")
+
+
 def content_id_of_file(place: Path, item: VideoItem) -> str:
     """The content id of the item's segment of a file or folder of pictures, wherever that lies. Raises OSError, ValueError,
     UnreadableVideoError."""
@@ -113,7 +120,7 @@ def content_id_of_file(place: Path, item: VideoItem) -> str:
 
 def content_id_of_pieces(digest: hashlib._Hash, file: BinaryIO, size: int, item: VideoItem) -> str:
     digest.update(size.to_bytes(8, "big"))
-    for offset in (0, max(0, size // 2 - 32768), max(0, size - 65536)):
+    for offset in (0, max(0, size // 2 - 32768), max(0, size - 65536)) if size else ():  # of no size: the kernel's, some wait
         file.seek(offset)
         digest.update(file.read(65536))
     return _of_segment(digest, item)
@@ -261,7 +268,8 @@ def _read_csv(path: Path | str, text: str) -> Iterator[tuple[str, Change]]:
             start, end = (_seconds(place, row, columns.get(name)) for name in ("start", "end"))
             if start is not None and end is not None and end <= start:
                 raise ConfigError(f"{place}: end={end:g} is not after start={start:g}")
-            identifier = row[columns["id"]].strip().replace("/", "_") if "id" in columns else ""  # it names files
+            # it names files
+            identifier = row[columns["id"]].strip().replace("/", "_").replace("\0", "_") if "id" in columns else ""
             metadata = {name: value for name, value in row.items() if name not in special}
             yield row[column].strip(), partial(_changed, identifier, start, end, metadata)
     except csv.Error as error:

@@ -230,6 +230,35 @@ def test_a_partial_video_is_not_done_for_a_strict_run(tiny, zoo, tmp_path):
     assert extract_features(zoo("cut.mp4"), **keys, allow_truncated=True).skipped == ["cut"]
 
 
+def test_a_video_that_changes_meanwhile_fails_alone(tiny, tmp_path):
+    """One is removed, one replaced, one grows while the first is encoded: what is stored is never another's."""
+    paths = [tmp_path / f"{number}.ts" for number in range(4)]
+    for number, path in enumerate(paths):
+        Recipe(frames=25, first_number=number).write(path)
+    (tmp_path / "replacing").write_bytes(paths[0].read_bytes())
+
+    class Changing:
+        """The model."""
+
+        def __getattr__(self, name):
+            return getattr(tiny, name)
+
+        def encode(self, frames):
+            if paths[1].exists():
+                paths[1].unlink()
+                os.replace(tmp_path / "replacing", paths[2])
+                with open(paths[3], "ab") as file:
+                    file.write(paths[0].read_bytes())
+            return tiny.encode(frames)
+
+    keys = {"extraction_fps": 5, "on_extraction": "save_numpy", "output_path": tmp_path / "out", "workers": 1}
+    report = extract_features(paths, encoder=Changing(), **keys)  # pyright: ignore[reportArgumentType]
+    assert report.done == ["0"]
+    assert len(report.failed) == 3
+    again = extract_features(paths, encoder=tiny, **keys)
+    assert (again.skipped, sorted(again.done), len(again.failed)) == (["0"], ["2", "3"], 1)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     with mounted_disk(tmp_path / "disk") as folder:

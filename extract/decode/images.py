@@ -17,6 +17,8 @@ from ..frames import FrameBatch, VideoIndex
 if TYPE_CHECKING:
     from PIL import Image
 
+# Of the formats that Pillow reads, those of pictures: not scripts that another program would run (EPS, under any name).
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
 
@@ -87,7 +89,7 @@ def read_picture(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             return upright_rgb(image)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedVideoError(f"{path}: is no picture that can be read ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -14,6 +15,8 @@ from typing import Any, BinaryIO
 
 _SUFFIX = ".clipreel-tmp"
 _NUMBERS = itertools.count()  # threads of one process do not share temporary files either
+_FIRST_NAMESPACE = "4026531836"  # of process numbers: the machine's own
+_NO_SUCH_CALL = {errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -45,7 +48,7 @@ def temporary_beside(path: Path) -> Path:
     # Host and process in the name: two runs never share a temporary file, and a later run knows what is stale.
     # The file's own name only as a digest: with it, a long key would go over the 255 bytes of a file name.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    return path.with_name(f".{digest}.{socket.gethostname()}.{os.getpid()}-{next(_NUMBERS)}{_SUFFIX}")
+    return path.with_name(f".{digest}.{machine()}.{this_process()}-{next(_NUMBERS)}{_SUFFIX}")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -59,8 +62,7 @@ def remove_stale(folder: Path) -> None:
     """Remove temporary files and folders that runs on this machine left behind when they were killed."""
     for path in folder.glob(f".*{_SUFFIX}"):
         host, _, process = path.name.removesuffix(_SUFFIX)[18:].rpartition(".")  # behind the digest and its dots
-        number = process.partition("-")[0]
-        if host != socket.gethostname() or not number.isdigit() or is_alive(int(number)):
+        if host != machine() or lives(process.rpartition("-")[0]):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # another run may be at it too
@@ -89,13 +91,63 @@ def digest_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def link(source: Path, target: Path) -> bool:
+    """The file under another name too, all at once; False when that is taken. On a disk that has no such links (exFAT, many
+    that lie behind a network) it is moved there, which two machines may do at once."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return source.stat().st_nlink == 2  # NFS: it was made, and the answer was lost
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+        if target.exists():
+            return False
+        os.replace(source, target)
+    return True
+
+
 def flush(path: Path) -> None:
     """A file's content, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL or not path.is_dir():  # some file systems do that for no folder
+            raise
     finally:
         os.close(handle)
+
+
+def machine() -> str:
+    """Within which a number means one process: the host, or in a container also its own processes."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:  # no Linux
+        namespace = _FIRST_NAMESPACE
+    return socket.gethostname() if namespace == _FIRST_NAMESPACE else f"{socket.gethostname()}+{namespace}"
+
+
+def this_process() -> str:
+    """Its number and when it began: numbers are given again, in a new container at once."""
+    return f"{os.getpid()}-{_began(os.getpid())}"
+
+
+def lives(name: str) -> bool:
+    """Whether the process of this name, or of a bare number, is on this machine. What is no name is nobody's to end."""
+    number, _, began = name.partition("-")
+    if not (number.isdecimal() and number.isascii()):
+        return True
+    return is_alive(int(number)) and (not began or began == _began(int(number)))
+
+
+def _began(process: int) -> str:
+    """In ticks since the machine did; empty where that is not told, or it has ended and nobody asked how."""
+    try:
+        state, *words = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if state == "Z" else words[18]
 
 
 def is_alive(process: int) -> bool:

@@ -16,7 +16,7 @@ from ...errors import StoreConflictError, StoredDataError
 from ..features import Features, Settings
 from ..remote import RemoteFile
 from .base import Mark
-from .files import flush, stage, write_whole
+from .files import flush, link, stage, write_whole
 from .hdf5 import SUFFIX, group_name
 from .hdf5_shard import HDF5_SHARD, holds_many_videos, holds_one_video
 from .shard import SHARD_NAME, Entry, ShardFormat, Stamp, stamp_of
@@ -183,7 +183,7 @@ class ShardedStore(FeatureStore):
         """A new file of this number, or of the next that nobody has taken; its name."""
         temporary = stage(self.folder / self._name(number), lambda stream: self._shards.write(stream, videos))
         try:
-            while not _link(temporary, self.folder / self._name(number)):  # another run's, whose locks are not seen here
+            while not link(temporary, self.folder / self._name(number)):  # another run's, whose locks are not seen here
                 number += 1
         finally:
             temporary.unlink(missing_ok=True)
@@ -216,15 +216,6 @@ def open_store(folder: Path, format_name: str, videos_per_file: int | None) -> F
                 raise StoreConflictError(f"{path} is a file of many videos: go on with videos_per_file=, or give another "
                                          "output_path")
     return store
-
-
-def _link(temporary: Path, path: Path) -> bool:
-    """The file under its name, all at once; False when the name is taken."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    return True
 
 
 SHARD_FORMATS: dict[str, tuple[str, ShardFormat]] = {

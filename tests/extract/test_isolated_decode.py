@@ -18,9 +18,14 @@ from clipreel.extract.decode.pyav import PyavReader
 from clipreel.extract.decode.registry import reader_for
 from clipreel.extract.decode_process import DecodeProcesses
 from clipreel.extract.isolated_decode import IsolatedReader
+from clipreel.extract.job import Job
+from clipreel.extract.outcome import lease_name
+from clipreel.extract.store.files import machine
+from clipreel.extract.videos import VideoItem, content_id
 from clipreel.tests.faulty_child import CHILD
 from clipreel.tests.media import Recipe
 from clipreel.tests.processes import children
+from PIL import Image
 
 KEYS = {"extraction_fps": 5, "on_extraction": "save_numpy", "batch_size": 4, "deterministic": True}
 
@@ -154,6 +159,36 @@ def test_a_video_that_kills_its_process_twice_is_in_quarantine(tiny, videos, fau
         assert extract_features(**keys, isolate=True, retry_failed=True).done == [name]
     assert rows(tmp_path / "out") == []
     assert sorted(extract_features(videos(name), **keys).skipped) == ["a", name, "z"]
+
+
+def test_a_video_that_two_runs_died_of_is_isolated_by_itself(tiny, videos, faulty, tmp_path, caplog):
+    """Their leases say so. Not isolated it would be read in this very process, and read well."""
+    caplog.set_level("INFO", "clipreel")
+    keys = {**KEYS, "encoder": tiny, "output_path": tmp_path / "out"}
+    folder = videos("crash")
+    place = tmp_path / "out" / "clip" / "tiny" / ".leases"
+    place.mkdir(parents=True)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in ("a", "crash"):
+        item = VideoItem(folder / f"{name}.mp4", name)
+        lease = place / lease_name(Job(0, name, item, content_id(item)))
+        lease.write_text(json.dumps({"host": machine(), "process": dead.pid, "deaths": 1}))
+    report = extract_features(folder, **keys)
+    assert sorted(report.done) == ["a", "z"]
+    assert [failure.error for failure in report.failed] == ["QuarantinedError"]
+    assert caplog.text.count("may be what earlier runs died of") == 1
+    assert not place.exists()
+    again = extract_features(retry_failed=True, **keys)  # not in this process either
+    assert [failure.error for failure in again.failed] == ["QuarantinedError"]
+
+
+def test_a_video_that_takes_too_much_memory_is_a_failure(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(decode_process, "_CHILD", decode_process._CHILD.replace(
+        "serve; serve()", "serve; import {package}.decode_child as child; child.MEMORY_BYTES = 150 << 20; serve()"))
+    Image.new("L", (9000, 8000)).save(tmp_path / "a.mp4", "JPEG")
+    (failure,) = extract_features(tmp_path / "a.mp4", encoder=tiny, isolate=True).failed
+    assert "Cannot allocate memory" in failure.reason
 
 
 def test_an_interrupted_retry_leaves_it_in_quarantine(tiny, videos, faulty, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Shards, and runs that share an output folder: every video once, none twice at once, none for ever blocked."""
 
+import errno
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from clipreel import cli, extract_features, load_features
 from clipreel.errors import ConfigError
 from clipreel.extract import leases
 from clipreel.extract.leases import Leases
+from clipreel.extract.store import files
 from clipreel.tests.media import make_clip
 
 
@@ -151,6 +153,81 @@ def test_a_machine_that_died_blocks_for_a_while_only(tmp_path, monkeypatch):
     os.utime(lease, (old, old))
     assert mine.take("x")
     mine.close()
+
+
+def test_a_number_that_is_given_again_is_another_process(tmp_path, tiny, sample_videos):
+    """As in a container that was started anew: the dead run had this very number."""
+    place = tmp_path / "clip" / "tiny"
+    (place / ".leases").mkdir(parents=True)
+    (place / ".leases" / "x").write_text(json.dumps({**leases.owner(None), "began": "1"}))
+    stale = place / f".{'0' * 16}.{files.machine()}.{os.getpid()}-1-0.clipreel-tmp"
+    stale.touch()
+    mine = Leases(place)
+    assert mine.take("x")
+    mine.close()
+    report = extract_features(sample_videos[0], encoder=tiny, extraction_fps=1, on_extraction="save_numpy", output_path=tmp_path)
+    assert len(report.done) == 1
+    assert not stale.exists()
+    assert not (place / ".leases").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"host": 1, "process": "x"}', "[" * 100_000])
+def test_a_lease_that_says_nothing_blocks_for_a_while_only(tmp_path, content):
+    """A power cut leaves such."""
+    (tmp_path / ".leases").mkdir()
+    lease = tmp_path / ".leases" / "x"
+    lease.write_text(content)
+    mine = Leases(tmp_path)
+    assert not mine.take("x")
+    mine.close()
+    os.utime(lease, (1, 1))
+    mine = Leases(tmp_path)
+    assert mine.take("x")
+    mine.close()
+    assert not lease.exists()
+
+
+def test_links_that_lie_and_disks_without_links(tmp_path, monkeypatch):
+    def made_but_denied(source, target, link=os.link):
+        link(source, target)
+        raise FileExistsError
+
+    def none(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for number, link in enumerate((made_but_denied, none)):
+        (tmp_path / f"{number}").mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "link", link)
+            mine, other = Leases(tmp_path / f"{number}"), Leases(tmp_path / f"{number}")
+            assert mine.take("x")
+            assert not other.take("x")
+            assert [path.name for path in (tmp_path / f"{number}" / ".leases").iterdir()] == ["x"]
+            mine.close()
+            assert other.take("x")
+            other.close()
+
+
+def test_one_of_many_takes_what_the_dead_left_and_counts_it(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / ".leases").mkdir()
+    for name in map(str, range(40)):
+        (tmp_path / ".leases" / name).write_text(json.dumps({"host": files.machine(), "process": dead.pid, "deaths": 1}))
+    runs, took = [Leases(tmp_path) for _ in range(5)], []
+
+    def work(mine):
+        took.extend((name, name in mine.suspects) for name in map(str, range(40)) if mine.take(name))
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(name for name, _ in took) == sorted(map(str, range(40)))
+    assert sum(suspect for _, suspect in took) > 20  # one that was quicker than the count loses it
+    for mine in runs:
+        mine.close()
 
 
 def test_a_lease_that_is_held_is_touched(tmp_path, monkeypatch):

@@ -217,6 +217,11 @@ def test_bad_csv(here, text, parts):
         assert part in str(caught.value)
 
 
+def test_an_id_never_leads_elsewhere(here):
+    here("l.csv", content=b'path,id\na.mp4,../x\nb.mp4,"c\0d"\n')
+    assert [item.name for item in read_list("l.csv")] == [".._x", "c_d"]
+
+
 def test_a_csv_does_not_name_lists(here):
     here("l.csv", content=b"path\nl.csv\n")
     with pytest.raises(InputError, match="names another list"):

@@ -76,6 +76,13 @@ def test_a_broken_picture_is_damage(tmp_path: Path) -> None:
     assert [read_code(pixels) for pixels in read(tmp_path, [0, 2])] == [0, 2]
 
 
+def test_a_script_is_no_picture(tmp_path: Path) -> None:
+    """Pillow would have another program run it."""
+    (tmp_path / "1.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(DamagedVideoError, match="cannot identify image file"):
+        ImagesReader(1).index(tmp_path)
+
+
 def test_a_broken_first_picture_does_not_hide_the_others(tmp_path: Path) -> None:
     fill(tmp_path, "1.png", "2.png")
     (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:300])
