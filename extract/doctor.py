@@ -60,7 +60,11 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
     yield _room("weights cache", cache_dir(), "set CLIPREEL_CACHE to another folder")
     yield _weights()
     if config.self_test:
-        yield _self_test()
+        import torch
+
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        for device in ("cpu", *(f"cuda:{number}" for number in range(gpus))):
+            yield _self_test(device)
 
 
 def _packages() -> Iterator[Finding]:
@@ -164,15 +168,19 @@ def _weights() -> Finding:
     return Finding("ok", "weights", ", ".join(f"{path.name} ({path.stat().st_size / 1e6:.0f} MB)" for path in files))
 
 
-def _self_test() -> Finding:
+def _self_test(device: str) -> Finding:
     from .api import extract_features
 
     began = time.perf_counter()
     try:
-        report = extract_features(_SAMPLE, model_name="tiny", extraction_fps=1, device="cpu")
+        report = extract_features(_SAMPLE, model_name="tiny", extraction_fps=1, device=device)
     except ClipreelError as error:
         return Finding("fault", "self-test", str(error), "install clipreel again: its sample video or model is not as shipped")
+    except RuntimeError as error:
+        return Finding("fault", "self-test", f"{device}: {(str(error) or type(error).__name__).splitlines()[0]}",
+                       "update the driver, or install a torch that is built for this GPU")
     if report.failed:
         return Finding("fault", "self-test", report.failed[0].reason, "pip install --force-reinstall av")
     rows = sum(len(features) for features in report.features.values())
-    return Finding("ok", "self-test", f"{rows} frames of a sample video decoded and encoded in {time.perf_counter() - began:.1f} s")
+    return Finding("ok", "self-test", f"{device}: {rows} frames of a sample video decoded and encoded in "
+                                      f"{time.perf_counter() - began:.1f} s")

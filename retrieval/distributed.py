@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed
 
 from ..errors import ConfigError
+
+_LONGEST_WAIT = timedelta(hours=24)  # the first process may encode every picture while the others wait; who dies, torchrun sees
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ def processes(device: str | None) -> Iterator[Processes]:
                           f"{torch.cuda.device_count()} are there; leave device out and start as many processes as devices, or "
                           "give device=cpu")
     here = torch.device("cuda", local) if on_cuda else torch.device("cpu")
-    distributed.init_process_group("nccl" if on_cuda else "gloo", rank=rank, world_size=count)
+    if on_cuda:
+        torch.cuda.set_device(here)  # else the first barrier would put every process on device 0
+    distributed.init_process_group("nccl" if on_cuda else "gloo", rank=rank, world_size=count, timeout=_LONGEST_WAIT,
+                                   device_id=here if on_cuda else None)
     try:
         yield Processes(rank, count, here)
         # Together: one that left early would tear the connections of those that still talk.

@@ -144,12 +144,12 @@ class _Training:
                 following = begin + self._at_once
                 self._source.expect(order[following:following + config.batch_size], epoch)
             loss = self._loss(batch, noise, tau=schedule.tau(epoch), k=schedule.k(epoch))
-            losses.append(float(loss.detach()))
+            (loss / accumulated).backward()
+            losses.append(float(loss.detach()))  # a host waits for a GPU here, when there is nothing left to begin
             number = len(self._progress.losses) + len(losses) - 1  # of the whole training
             if not np.isfinite(losses[-1]):
                 raise TrainingError(f"the loss is {losses[-1]} at step {step} of epoch {epoch}: give a smaller learning_rate= (now "
                                     f"{config.learning_rate:g}) and check the features for values that are no numbers")
-            (loss / accumulated).backward()
             if (step + 1) % accumulated == 0:
                 factor = schedule.learning_rate_factor(number // accumulated)
                 self._step(factor)

@@ -4,6 +4,7 @@ import shutil
 from collections import namedtuple
 
 import pytest
+import torch
 from clipreel import cli
 from clipreel.configs.doctor_schema import DoctorConfig
 from clipreel.extract import doctor
@@ -58,3 +59,6 @@ def test_a_sample_that_is_damaged(tmp_path, monkeypatch):
 @pytest.mark.needs_cuda
 def test_every_gpu_is_named():
     assert finding("cuda:0").state == "ok"
+    tests = [one for one in doctor.examine(DoctorConfig(self_test=True)) if one.name == "self-test"]
+    assert [one.text.partition(":")[0] for one in tests] == ["cpu", *["cuda"] * torch.cuda.device_count()]
+    assert {one.state for one in tests} == {"ok"}
