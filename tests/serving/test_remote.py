@@ -250,7 +250,8 @@ def test_servers_that_are_none_of_ours(url, change):
         load_encoder("remote", "any", url=there)
 
 
-def test_busy_servers_are_asked_again():
+def test_busy_servers_are_asked_again(monkeypatch):
+    monkeypatch.setattr(client_module, "LONGEST_PAUSE_SECONDS", 0.2)
     busy = response({"error": "busy"}, "429 Too Many Requests", "Retry-After: 0\r\n")
     away = response({"error": "restarting"}, "503 Service Unavailable")
     half, head = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", b"HTTP/1.1 200 OK\r\nContent-Ty"
