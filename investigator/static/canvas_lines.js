@@ -15,7 +15,10 @@ export function drawOn(canvas, figure) {
   const scale = window.devicePixelRatio || 1;
   const [left, right, top, bottom] = [MARGIN.l, MARGIN.l + axis.width, MARGIN.t, height - MARGIN.b];
   const size = [Math.round((right + MARGIN.r) * scale), Math.round(height * scale)];
-  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+  if (canvas.width !== size[0] || canvas.height !== size[1]) {
+    [canvas.width, canvas.height] = size;
+    [canvas.style.width, canvas.style.height] = size.map((pixels) => `${pixels / scale}px`); // never stretched
+  }
   const context = canvas.getContext("2d");
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, right + MARGIN.r, height);

@@ -57,9 +57,9 @@ export class Lines {
   }
 
   async #settle() {
-    if (this.busy) return;
-    this.busy = true;
     const { figure } = this;
+    if (this.busy || !(figure.lines.length || window.Plotly)) return; // without a curve nothing is worth its loading
+    this.busy = true;
     try {
       const library = window.Plotly ?? await plotly();
       if (figure === this.figure) await library.react(this.sheet, traces(figure), layout(figure), { staticPlot: true, displayModeBar: false, responsive: false });

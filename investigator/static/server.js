@@ -19,21 +19,26 @@ export function useModel(id) {
 
 const ahead = new Map(); // path and body -> the answer, as a promise: what was asked for before anybody needed it
 const AHEAD_MS = 5000; // an older answer may no longer be true
+let overtaken = false; // the page asks by itself: from then on nothing is asked ahead, or it would be asked twice
 
-/** Asks now for what `get` or `post` will want soon; the first of them takes the answer, which is returned too. */
+/**
+ * Asks now for what `get` or `post` will want soon; the first of them takes the answer. It is returned too, and rejected where
+ * nothing is asked any more.
+ */
 export function askAhead(path, body) {
+  if (overtaken) return Promise.reject(new Error("the page is ahead"));
   const options = body ? posted(body) : {};
   const key = `${path} ${options.body ?? ""}`;
   const answer = request(path, options);
   ahead.set(key, answer);
   setTimeout(() => { if (ahead.get(key) === answer) ahead.delete(key); }, AHEAD_MS);
-  answer.catch(() => {}); // whoever takes it says what is wrong
-  return answer;
+  return answer; // whoever takes it says what is wrong
 }
 
 function taken(path, { body = "" }) {
   const key = `${path} ${body}`;
   const answer = ahead.get(key);
+  if (!answer) overtaken = true;
   ahead.delete(key);
   return answer;
 }

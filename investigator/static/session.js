@@ -99,14 +99,15 @@ export class Session extends EventTarget {
   // --- news -----------------------------------------------------------------------------------------------------------------
 
   job(kind) { return [...this.jobs.values()].filter((job) => job.kind === kind && isActive(job)).at(-1) ?? null; }
-  last(kind) { return [...this.jobs.values()].filter((job) => job.kind === kind).at(-1) ?? null; }
+  last(kind) { return [...this.jobs.values()].filter((job) => job.kind === kind).sort((one, other) => one.number - other.number).at(-1) ?? null; }
 
-  takeJob(job) {
+  /** `old`: it was over before anything was fetched. */
+  takeJob(job, { old = false } = {}) {
     if (job.video !== this.id || (job.model_id ?? model) !== model) return;
     const before = this.jobs.get(job.id);
     if (isStale(job, before)) return;
     this.jobs.set(job.id, job);
-    const over = before?.state !== job.state && !isActive(job);
+    const over = !old && before?.state !== job.state && !isActive(job);
     if (over && job.kind !== "clips") this.fetchVideo();
     if (over && job.kind === "analysis") {
       this.fetchScores({ again: true });
@@ -139,7 +140,7 @@ export class Session extends EventTarget {
 
   async fetchJobs() {
     const { jobs } = await get("api/jobs").catch(() => ({ jobs: [] }));
-    jobs.filter(isActive).forEach((job) => this.takeJob(job));
+    jobs.forEach((job) => this.takeJob(job, { old: !isActive(job) && !this.jobs.has(job.id) }));
   }
 
   async fetchFrameTimes() {

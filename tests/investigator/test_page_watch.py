@@ -1,10 +1,13 @@
 """Watch in a real browser: what is on screen is read back from the frames themselves."""
 
 import bisect
+import io
 import json
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 def frame_on_screen(times, seconds):
@@ -42,6 +45,55 @@ def test_a_click_in_a_zoomed_plot_after_a_reset_and_after_playing(visit, site):
     tab.until("document.querySelector('#video').paused")
     tab.page.mouse.click(round(x), y)
     assert tab.settled_code() == frame_on_screen(site.times["coded.webm"], tab.plot_time(round(x), 0, 20))
+
+
+def test_the_plot_can_be_used_before_plotly_is_there_and_looks_the_same_after(visit, site):
+    tab, held = visit(opened=False), []
+    tab.page.route("**/plotly.js*", lambda route: held.append(route))
+    with tab.page.expect_request("**/plotly.js*"):
+        tab.open(f"#/watch?v={site.ids['coded.webm']}&text0=a+red+circle&text1=a+blue+square&zoom=2-18")
+    inks = tab.page.evaluate(INKS)
+    assert len(inks) == 2 and min(inks.values()) > 50, inks  # both curves' own colours
+    asked = {"GET /api/state": 1, "POST /api/queries": 2, f"GET /api/videos/{site.ids['coded.webm']}/curves": 2}  # raw and baseline
+    assert {request: tab.count(request) for request in asked} == asked
+    tab.until("document.querySelector('#video').readyState >= 2")
+    tab.until("/frame 0 of/.test(document.querySelector('#controls .now').textContent)")
+    x, y = tab.plot_pixel(7.3, 2, 18)
+    tab.page.mouse.click(round(x), y)
+    assert tab.settled_code() == frame_on_screen(site.times["coded.webm"], tab.plot_time(round(x), 2, 18))
+    tab.until("document.querySelector('#plot .tip').innerText.includes('a blue square')")
+    tab.page.mouse.dblclick(round(x), y)
+    tab.until("!location.hash.includes('zoom=')")
+    assert tab.page.evaluate("document.querySelector('#plot .scatterlayer') === null && window.Plotly === undefined")
+    before = plot_on_screen(tab)
+    held[0].continue_()
+    tab.ready(2)
+    tab.until("document.querySelector('#plot .lines canvas').hidden")
+    after = plot_on_screen(tab)
+    assert (np.abs(after - before).max(axis=2) > 60).mean() < 0.003
+    assert (np.abs(after - before.mean(axis=(0, 1))).max(axis=2) > 60).mean() > 0.01  # there is something to see
+
+
+# Of the canvas: how many pixels have a query's own colour.
+INKS = """() => {
+  const canvas = document.querySelector('#plot .lines canvas');
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const style = getComputedStyle(document.documentElement);
+  const found = {};
+  for (let slot = 0; slot < 12; slot += 1) {
+    const colour = [1, 3, 5].map((place) => parseInt(style.getPropertyValue(`--query-${slot}`).trim().slice(place, place + 2), 16));
+    let count = 0;
+    for (let n = 0; n < data.length; n += 4) count += data[n + 3] === 255 && colour.every((one, part) => data[n + part] === one);
+    if (count) found[slot] = count;
+  }
+  return found;
+}"""
+
+
+def plot_on_screen(tab):
+    tab.page.mouse.move(1, 1)
+    tab.until("document.querySelector('#plot .tip').hidden")
+    return np.asarray(Image.open(io.BytesIO(tab.page.locator("#plot").screenshot())).convert("RGB")).astype(int)
 
 
 def test_playing_moves_the_playhead_with_the_presented_frame(visit, site):

@@ -24,6 +24,16 @@ def test_state_and_page(opened):
     plotly = client.get(script, accept_encoding="gzip")
     assert plotly.headers["content-encoding"] == "gzip" and "immutable" in plotly.headers["cache-control"]
     assert client.get("/plotly.js").body[:2] != b"\x1f\x8b"
+    modules = re.findall(r'<link rel="modulepreload" href="(static/[0-9a-f]{12}/[a-z_]+\.js)">', page.body.decode())
+    named = {re.sub(".*/", "", module) for module in modules}
+    scripts = "".join(client.get(f"/{module}").body.decode() for module in modules)
+    imported = set(re.findall(r'from "\./([a-z_]+\.js)"', scripts))
+    assert len(modules) == len(named) > 40 and imported <= named  # all at once, none twice
+    found = client.get(f"/{modules[0]}")
+    assert "immutable" in found.headers["cache-control"] and "text/javascript" in found.headers["content-type"]
+    for path in ("/static/000000000000/first.js", "/static/first.js"):  # of another version: the newest, not to be kept
+        assert client.get(path).body == found.body and client.get(path).headers["cache-control"] == "no-cache"
+    assert client.get("/static/nothing.js").status == client.get("/static/first.js/..").status == 404
 
 
 def test_features_are_those_of_the_command_line(opened, tiny, tmp_path):
