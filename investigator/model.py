@@ -51,6 +51,16 @@ class Model:
     def start(self) -> None:
         threading.Thread(target=self._load, name="model", daemon=True).start()
 
+    def retry(self) -> None:
+        """Load again what could not be loaded: its cause may be gone."""
+        if self._failure is None:
+            return
+        self._failure = None
+        self._known.clear()
+        self._ready.clear()
+        self._changed(self.state)
+        self.start()
+
     @property
     def state(self) -> ModelState:
         name = self._identity.model_name if self._identity is not None else self._config.model_name

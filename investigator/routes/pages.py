@@ -22,7 +22,7 @@ from ... import __version__
 from ...configs.investigator_schema import MOST_CHARACTERS, MOST_TEXTS
 from ...errors import MissingExtraError
 from ..assets import AssetShelf
-from ..endpoint import Asked, get
+from ..endpoint import Asked, get, post
 from ..jobs import MOST_ACTIVE
 from .queries import UPLOAD_BYTES
 
@@ -56,6 +56,12 @@ def models(asked: Asked) -> dict[str, Any]:
     """What the page may choose from; the first has no need to be named."""
     first, *others = asked.workbenches.choices()
     return {"models": [{**first.record(), "id": ""}, *(one.record() for one in others)]}
+
+
+def load_again(asked: Asked) -> dict[str, Any]:
+    """The page's model, where it could not be loaded."""
+    asked.workbench.model.retry()
+    return dataclasses.asdict(asked.workbench.model.state)
 
 
 async def health(request: Request) -> Response:
@@ -151,7 +157,8 @@ async def _until_gone(websocket: WebSocket) -> None:
 
 
 ROUTES = [
-    Route("/", page, methods=["GET"]), get("/api/state", state), get("/api/models", models), Route(HEALTH, health, methods=["GET"]),
+    Route("/", page, methods=["GET"]), get("/api/state", state), get("/api/models", models),
+    post("/api/model/retry", load_again), Route(HEALTH, health, methods=["GET"]),
     Route("/plotly.js", plotly, methods=["GET"]), WebSocketRoute("/ws", socket),
     Route("/static/{version}/{name}", asset), Route("/static/{name}", asset),
 ]

@@ -43,11 +43,11 @@ export function unreadable(video, { library, again }) {
   };
 }
 
-export function modelFailed(model, { tiny }) {
+export function modelFailed(model, { tiny, again }) {
   return {
     kind: "bad", title: `The model ${model.model_name} could not be loaded`,
     words: [model.error ?? "", model.do ?? "", "Playing and what is analysed already still work; new texts and new videos need a model: choose another in the bar above."],
-    actions: model.model_name === "tiny" ? [] : [{ label: "Use the demonstration model (simple shapes only)", first: true, act: tiny }],
+    actions: [model.model_name !== "tiny" && { label: "Use the demonstration model (simple shapes only)", first: true, act: tiny }, { label: "Load it again", act: again }],
   };
 }
 

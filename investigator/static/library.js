@@ -115,7 +115,7 @@ export class Library {
         command: "python main.py investigator roots=\"[/path/to/videos]\"", actions: [{ label: "Look again", first: true, act: () => this.enter({}) }] }));
     }
     const { model } = this.app.info;
-    if (model.state === "failed") return this.notices.replaceChildren(notice(conditions.modelFailed(model, { tiny: () => this.app.chooseTiny() })));
+    if (model.state === "failed") return this.notices.replaceChildren(notice(conditions.modelFailed(model, this.app.modelWays)));
     this.notices.replaceChildren(...(fresh ? [element("p", { class: "library-new" },
       element("span", {}, `${fresh} of ${total} videos ${fresh === 1 ? "is" : "are"} not analysed yet; search finds nothing in ${fresh === 1 ? "it" : "them"}.`),
       action({ label: `Analyse ${fresh === 1 ? "it" : `all ${fresh}`}${seconds ? ` (about ${span(seconds)})` : ""}`, first: true, act: () => this.#analyseNew() }))] : []));

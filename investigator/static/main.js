@@ -8,7 +8,7 @@ import { Library } from "./library.js";
 import { Live } from "./live.js";
 import { failure, notice } from "./notice.js";
 import { ModelMenu } from "./model_menu.js";
-import { get, model, useModel } from "./server.js";
+import { get, model, post, useModel } from "./server.js";
 import { Watch } from "./watch.js";
 
 const MODES = { watch: ["Watch", Watch], library: ["Library", Library], compare: ["Compare", Compare] };
@@ -84,11 +84,14 @@ class App extends EventTarget {
     location.reload();
   }
 
-  /** With the demonstration model, which is always there. */
-  async chooseTiny() {
-    const { models } = await get("api/models");
-    this.choose(models.find((one) => one.model_name === "tiny").id);
-  }
+  /** Ways on where the model cannot be had: the demonstration's, which is always there, or another attempt, of which the log tells. */
+  modelWays = {
+    tiny: async () => {
+      const { models } = await get("api/models");
+      this.choose(models.find((one) => one.model_name === "tiny").id);
+    },
+    again: () => post("api/model/retry"),
+  };
 
   /** The state changed: the address is written soon. */
   changed() { this.#later(WRITE_MS); }
@@ -121,7 +124,14 @@ class App extends EventTarget {
     const { live } = this;
     live.addEventListener("state", (event) => this.#liveWords(event.detail));
     live.addEventListener("gone", (event) => this.#gone(event.detail.gone));
-    live.addEventListener("model", (event) => { this.info.model = event.detail.model; this.models.show(this.info.model); this.modes[this.mode]?.draw(); });
+    live.addEventListener("model", (event) => {
+      const failed = this.info.model.state === "failed" || this.again;
+      this.info.model = event.detail.model;
+      this.again = failed && this.info.model.state === "loading";
+      this.models.show(this.info.model);
+      this.modes[this.mode]?.draw();
+      if (failed && this.info.model.state === "ready") live.tell("resync"); // what was refused until now
+    });
     live.addEventListener("resync", async () => { this.info = await get("api/state").catch(() => this.info); this.models.show(this.info.model); });
     byId("live-retry").addEventListener("click", () => live.retry());
   }

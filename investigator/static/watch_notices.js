@@ -56,7 +56,7 @@ export class WatchNotices {
     const ways = { library: () => this.#library(), again: () => this.watch.open(video.id, player.shown) };
     const clips = session.last("clips");
     const parts = [
-      app.info.model.state === "failed" && conditions.modelFailed(app.info.model, { tiny: () => app.chooseTiny() }),
+      app.info.model.state === "failed" && conditions.modelFailed(app.info.model, app.modelWays),
       video.state === "missing" && conditions.missing({ code: "gone", message: video.problem ?? `${video.name} is not where it was.`,
         advice: "What was analysed stays here. Put the file back, or open it from its new place in the library." }, ways),
       video.state === "changed" && conditions.changed({ analyse: () => session.analyse({ again: true }) }),

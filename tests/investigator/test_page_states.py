@@ -5,6 +5,7 @@ import shutil
 import av
 import pytest
 from clipreel.configs.schema import EncoderConfig
+from clipreel.models.clip.family import TINY_PATH
 from clipreel.sample.draw import draw_frames
 from clipreel.tests.investigator.browser import axe_violations, look
 from clipreel.tests.investigator.coded_videos import scenes_script
@@ -150,6 +151,9 @@ def test_a_model_that_is_not_here_leads_to_the_demonstration_one(visit, start, s
     tab = visit(address, address=server.url)
     tab.until("document.querySelector('#watch-notice').innerText.includes('custom could not be loaded')")
     assert "none.pt" in tab.page.locator("#watch-notice").inner_text()
+    (tmp_path / "none.pt").write_bytes(b"no weights")
+    tab.page.get_by_role("button", name="Load it again").click()
+    tab.until("/none.pt.*is no/s.test(document.querySelector('#watch-notice').innerText)")
     tab.page.get_by_role("button", name="Use the demonstration model").click()
     tab.ready(1)  # what an earlier command stored by this model
     assert 300 <= tab.settled_code() < 400 and "model=m" in tab.page.evaluate("location.hash")
@@ -163,6 +167,11 @@ def test_a_model_that_is_not_here_leads_to_the_demonstration_one(visit, start, s
     tab.until("document.querySelector('.query img')?.naturalWidth > 0")  # its picture is asked for without a header
     other = visit(address, address=server.url)
     other.until("document.querySelector('#model-words').innerText === 'custom failed'")
+    shutil.copy(TINY_PATH, tmp_path / "none.pt")
+    other.page.get_by_role("button", name="Load it again").click()
+    other.until("document.querySelector('.query .best').innerText === 'no score yet'")  # its text was refused before
+    other.until("document.querySelector('#plot .empty').innerText.includes('Not analysed yet')")
+    assert other.page.locator("#watch-notice .notice").count() == 0
     other.complaints[:] = [one for one in other.complaints if "503" not in one]
     tab.complaints[:] = [one for one in tab.complaints if "503" not in one]
     refused = client.get("/api/state", x_clipreel_model="m000000000000")
