@@ -19,7 +19,13 @@ log = logging.getLogger("clipreel")
 
 
 def failures_name(shard: tuple[int, int] | None = None) -> str:
-    return "failures.jsonl" if shard is None else f"failures.{shard[0]}-of-{shard[1]}.jsonl"
+    return shard_name("failures.jsonl", shard)
+
+
+def shard_name(name: str, shard: tuple[int, int] | None) -> str:
+    """A file of a run in its own name, so that runs side by side do not replace each other's."""
+    stem, _, suffix = name.partition(".")
+    return name if shard is None else f"{stem}.{shard[0]}-of-{shard[1]}.{suffix}"
 
 
 def write_failures(path: Path | RemoteFile, failures: Iterable[Failure]) -> None:

@@ -14,6 +14,7 @@ from ..configs.schema import ExtractConfig
 from ..errors import ClipreelError, DecoderDiedError, ElsewhereError, OutputError, QuarantinedError, UnreadableVideoError
 from ..models.base import EncoderIdentity
 from .decoders import reader_name
+from .failures import shard_name
 from .features import Features, Settings
 from .fetching import identified_at_url
 from .isolated_decode import DEATHS
@@ -21,7 +22,7 @@ from .job import Attempt, Job
 from .keys import assign_keys, key_candidates
 from .leases import Leases
 from .object_leases import ObjectLeases, leases_of
-from .predictions import Predictor
+from .predictions import Predictor, RunTable
 from .printing import InOrder, format_features, format_probabilities
 from .report import Failure
 from .shard_writer import ShardWriter, Waiting
@@ -62,6 +63,7 @@ class Outcome:
     _printer: InOrder = field(default_factory=InOrder)
     _leases: Leases | ObjectLeases | None = None
     _writer: ShardWriter | None = None  # of files of many videos
+    _table: RunTable | None = None  # of probabilities, beside those
 
     def __post_init__(self):
         if self.store is not None:
@@ -101,8 +103,7 @@ class Outcome:
         return jobs
 
     def begin(self, job: Job) -> Job:
-        """The job as it is to be done. Raises ElsewhereError when another run on this output is at the video, or has just done it;
-        OutputError."""
+        """The job as it is to be done. Raises ElsewhereError (another run is at the video, or has just done it), OutputError."""
         if self._leases is None or self.store is None:
             return job
         try:
@@ -122,12 +123,13 @@ class Outcome:
     def close(self) -> None:
         """Write what waits for its file; give back what was begun and not ended."""
         self._commit()
+        if self._table is not None and self.store is not None:
+            self._table.write(self.store, shard_name("predictions.csv", self.config.shard_of))
         if self._leases is not None:
             self._leases.close()
 
     def done(self, attempt: Attempt) -> None:
-        """Raises OutputError when the features cannot be written, UnreadableVideoError when the video is not what it was,
-        BrokenPipeError when nobody reads what is printed."""
+        """Raises OutputError, UnreadableVideoError (the video is not what it was), BrokenPipeError (nobody reads what is said)."""
         features, key = attempt.features(self._settings(attempt.job.item)), attempt.job.key
         if self._writer is not None:
             self._wait(self._writer, Waiting(attempt.job, features, attempt.index.duration_seconds))
@@ -169,6 +171,7 @@ class Outcome:
             return
         commit = self._writer.commit(self._is_done)
         for key, waiting in commit.stored.items():
+            self._tabulate(key, waiting.features)
             self.completed[key] = waiting.job.number
             self.finished += 1
             self.rows += len(waiting.features)
@@ -203,7 +206,9 @@ class Outcome:
         text = ""
         if self.predictor is not None and self.store is not None:
             try:
-                text = self._predict(job.number, job.key, self.store.read(job.key))
+                features = self.store.read(job.key)
+                text = self._predict(job.number, job.key, features)
+                self._tabulate(job.key, features)
             except (OSError, ClipreelError) as error:
                 del self.skipped[job.key]
                 self._fail(job.number, job.item, job.key, error)
@@ -254,11 +259,17 @@ class Outcome:
         if self.predictor is None:
             return ""
         probabilities = self.predictor.probabilities(features)
-        if self.store is not None and self._writer is None:  # a table a video would be as many files as there are videos
+        if self.store is not None and self._writer is None:
             self.store.write_beside(f"{key}_pred.csv", self.predictor.table(features, probabilities))
         elif self.quiet:
             self.probabilities[key] = probabilities
         return format_probabilities(number, self.predictor.texts, probabilities)
+
+    def _tabulate(self, key: str, features: Features) -> None:
+        """Its probabilities in the run's one table: a table a video would be as many files as there are videos."""
+        if self.predictor is not None and self._writer is not None:
+            self._table = self._table or RunTable(self.predictor)
+            self._table.add(key, features)
 
     def _say(self, number: int, text: str) -> None:
         if not self.quiet:

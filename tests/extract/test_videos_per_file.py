@@ -1,5 +1,6 @@
 """Runs with videos_per_file: few files, every video once, whole files whatever happens, and what is refused."""
 
+import csv
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -121,13 +123,22 @@ def test_files_end_at_many_bytes_too(many, tiny, tmp_path, monkeypatch):
     assert 3 < len(files(tmp_path)) < 12
 
 
-def test_predictions_are_printed_and_make_no_files(many, tmp_path, capsys):
-    assert cli.main([f"video_paths={many}", "model_name=tiny", f"output_path={tmp_path}", "extraction_fps=1", "show_pred=true",
-                     "pred_texts=['a red circle', 'a blue square']", "on_extraction=save_webdataset"]) == 0
+def test_predictions_are_printed_and_one_table(many, tmp_path, capsys):
+    words = [f"video_paths={many}", "model_name=tiny", f"output_path={tmp_path}", "extraction_fps=1", "show_pred=true",
+             "on_extraction=save_webdataset"]
+    assert cli.main([*words, "pred_texts=['a red circle', 'a blue square']"]) == 0
     out = capsys.readouterr().out
     places = [out.index(f"Video #{number}:") for number in range(24)]
     assert places == sorted(places)
-    assert files(tmp_path) == ["videos-00000.tar"]
+    assert files(tmp_path) == ["predictions.csv", "videos-00000.tar"]
+    table = tmp_path / "clip" / "tiny" / "predictions.csv"
+    with open(table, newline="") as file:
+        first = list(csv.DictReader(file))
+    stored = {video.key: len(video.read(False)) for video in find_stored(tmp_path)}
+    assert Counter(row["key"] for row in first) == stored
+    assert all(0.99 < float(row["a red circle"]) + float(row["a blue square"]) < 1.01 for row in first)
+    assert cli.main([*words, "pred_texts=['a ring']", "shard=0/1"]) == 0  # of what is stored, for another text
+    assert len(table.with_name("predictions.0-of-1.csv").read_text().splitlines()) == len(first) + 1
 
 
 @pytest.mark.parametrize("form", FORMATS)
