@@ -16,7 +16,7 @@ BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "viclip_gpu.py"
 
 
 @pytest.fixture(scope="module")
-def benchmark():
+def viclip_gpu():
     spec = importlib.util.spec_from_file_location("viclip_gpu", BENCHMARK)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -24,16 +24,16 @@ def benchmark():
     return module
 
 
-def test_operations_of_a_clip(benchmark):
-    assert benchmark.clip_flop(ARCHITECTURES["ViCLIP-L"]) == pytest.approx(1.65e12, rel=0.01)
+def test_operations_of_a_clip(viclip_gpu):
+    assert viclip_gpu.clip_flop(ARCHITECTURES["ViCLIP-L"]) == pytest.approx(1.65e12, rel=0.01)
 
 
-def test_without_a_gpu_it_says_so(benchmark, monkeypatch):
+def test_without_a_gpu_it_says_so(viclip_gpu, monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("there is one")
     monkeypatch.setattr(sys, "argv", [str(BENCHMARK)])
     with pytest.raises(SystemExit) as ended:  # with a sentence: written to standard error, exit code 1
-        benchmark.main()
+        viclip_gpu.main()
     assert ended.value.code == "this benchmark needs a CUDA device, and there is none"
 
 
