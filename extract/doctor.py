@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -16,13 +17,13 @@ from typing import Literal
 from .. import __version__
 from ..configs.doctor_schema import DoctorConfig
 from ..errors import ClipreelError
-from ..models.download import cache_dir
-from .compiling import compile_fault
 
 _NEEDED = ("torch", "torchvision", "av", "clip-anytorch", "open_clip_torch", "omegaconf", "numpy", "h5py")
 _EXTRAS = {"decord": "reader=decord", "torchcodec": "decoding on GPUs", "faiss-cpu": "search of millions of videos",
            "openai": "differencing with language models", "starlette": "serve and investigator", "pyarrow": "parquet files"}
+_IMPORTED = ("numpy", "torch", "torchvision", "av", "h5py")  # all that follows needs them
 _LEAST_GB = 5.0  # of free disk: less is said
+_NO_GB = 0.1  # the disk is full
 _SAMPLE = Path(__file__).parent.parent / "sample" / "red_circle_then_blue_square.mp4"
 
 
@@ -54,11 +55,17 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
     yield Finding("ok", "clipreel", f"{__version__} at {Path(__file__).parent.parent}; Python {platform.python_version()}, "
                                     f"{platform.platform()}, {os.cpu_count()} CPU cores")
     yield from _packages()
+    broken = list(_broken())
+    yield from broken
+    if broken:
+        return
+    from ..models.download import cache_dir
+
     yield from _devices()
     yield from _decoding()
     yield _room("output_path", Path(config.output_path).expanduser(), "give another output_path=")
     yield _room("weights cache", cache_dir(), "set CLIPREEL_CACHE to another folder")
-    yield _weights()
+    yield _weights(cache_dir())
     if config.self_test:
         import torch
 
@@ -80,6 +87,16 @@ def _packages() -> Iterator[Finding]:
     here = [name for name in _EXTRAS if _is_installed(name)]
     lacking = [f"{name} ({use})" for name, use in _EXTRAS.items() if name not in here]
     yield Finding("ok", "extras", f"{', '.join(here) or 'none'}; not installed: {', '.join(lacking) or 'none'}")
+
+
+def _broken() -> Iterator[Finding]:
+    """Packages that are installed and cannot be imported: of another Python or CUDA, or with a library missing."""
+    for name in _IMPORTED:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it
+            yield Finding("fault", name, f"cannot be imported ({type(error).__name__}: {error})",
+                          f"pip install --force-reinstall {name}; nothing more can be looked at before")
 
 
 def _is_installed(name: str) -> bool:
@@ -140,6 +157,8 @@ def _gpu_decoding() -> Iterator[Finding]:
             yield Finding("ok", "NVDEC", f"cuda:{number} decodes videos beside the CPU")
         else:
             yield Finding("note", "NVDEC", "videos are decoded on the CPU alone", fault)
+    from .compiling import compile_fault
+
     fault = compile_fault("cuda")
     if fault is not None:
         yield Finding("note", "compile=true", "cannot be used", fault)
@@ -153,14 +172,16 @@ def _room(name: str, folder: Path, instead: str) -> Finding:
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding("fault", name, f"{folder} cannot be written to", f"make it writable, or {instead}")
     free = shutil.disk_usage(there).free / 1e9
+    if free < _NO_GB:
+        return Finding("fault", name, f"{folder}: {1000 * free:.0f} MB free", f"make room, or {instead}")
     if free < _LEAST_GB:
         return Finding("note", name, f"{folder}: {free:.1f} GB free", f"make room, or {instead}")
     return Finding("ok", name, f"{folder}: {free:.0f} GB free")
 
 
-def _weights() -> Finding:
+def _weights(cache: Path) -> Finding:
     try:
-        files = sorted(path for path in cache_dir().iterdir() if path.suffix in (".pt", ".pth", ".safetensors"))
+        files = sorted(path for path in cache.iterdir() if path.suffix in (".pt", ".pth", ".safetensors"))
     except OSError:
         files = []
     if not files:

@@ -1,7 +1,11 @@
 """`doctor` says what is wrong and what to do about it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,6 +37,17 @@ def test_a_package_that_is_not_there(monkeypatch, capsys):
     assert said.endswith("1 fault\n")
 
 
+def test_a_package_that_cannot_be_imported(tmp_path):
+    """As a torch that lacks a library. Of its own process, for here it is imported already."""
+    (tmp_path / "torch.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
+    main = Path(doctor.__file__).parent.parent / "main.py"
+    done = subprocess.run([sys.executable, str(main), "doctor"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "torch            cannot be imported (OSError: libcudart.so.13: cannot open" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     assert finding("output_path", output_path=str(tmp_path / "file" / "below")).state == "fault"
@@ -45,6 +60,8 @@ def test_little_room(tmp_path, monkeypatch):
     found = finding("output_path", output_path=str(tmp_path))
     assert (found.state, found.text.endswith("1.0 GB free")) == ("note", True)
     assert found.advice
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12, 0))
+    assert finding("output_path", output_path=str(tmp_path)).state == "fault"
 
 
 def test_a_sample_that_is_damaged(tmp_path, monkeypatch):
