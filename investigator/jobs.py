@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..errors import ClipreelError
+from ..errors import ClipreelError, StoreConflictError
 from .control import Control, StoppedError
 from .refusal import Refusal
 
@@ -43,6 +43,7 @@ class Job:
     rate: float | None = None
     error: str | None = None
     do: str | None = None
+    conflict: bool = False  # it failed because what is stored would have to be replaced
     result: dict[str, Any] | None = None
     control: Control = field(default_factory=Control)
     cancelled: bool = False
@@ -68,10 +69,10 @@ class Job:
     def record(self) -> dict[str, Any]:
         left = (self.total - self.done) / self.rate if self.total is not None and self.rate and self.state == "running" else None
         return {"id": self.id, "number": self.number, "kind": self.kind, "video": self.video, "model_id": self.model_id,
-                "state": self.state,
-                "phase": self.phase, "done": self.done, "total": self.total, "rate": round(self.rate, 2) if self.rate else None,
-                "seconds_left": round(left, 1) if left is not None else None, "error": self.error, "do": self.do,
-                "result": self.result}
+                "state": self.state, "phase": self.phase, "done": self.done, "total": self.total,
+                "rate": round(self.rate, 2) if self.rate else None,
+                "seconds_left": round(left, 1) if left is not None else None,
+                "error": self.error, "do": self.do, "conflict": self.conflict, "result": self.result}
 
 
 class JobQueue:
@@ -192,7 +193,7 @@ class JobQueue:
                 waiting = [job for job in self._jobs.values() if job.kind in kinds and job.state == "queued"]
                 if waiting:
                     job = max(waiting, key=lambda one: one.rank)  # of equals the first
-                    job.state, job.control, job.error, job.do = "running", Control(), None, None
+                    job.state, job.control, job.error, job.do, job.conflict = "running", Control(), None, None, False
                     job.cancelled = job.held = False
                     job.began = time.monotonic()
                     job.idle.clear()
@@ -211,6 +212,9 @@ class JobQueue:
                 state = "cancelled" if job.cancelled or self._closed else "paused" if job.held else "queued"
             except Refusal as error:
                 job.error, job.do = error.message, error.do
+            except StoreConflictError as error:
+                job.error, job.conflict = str(error), True
+                job.do = "start again with those settings or with another output_path, or replace what is stored"
             except ClipreelError as error:
                 job.error, job.do = str(error), "try again when the cause is gone"
             except OSError as error:

@@ -51,10 +51,10 @@ export function modelFailed(model, { tiny, again }) {
   };
 }
 
-export function analysisFailed(job, { again, rows }) {
+export function analysisFailed(job, { again, anew, rows }) {
   return {
     kind: "bad", title: "The analysis stopped", words: [job.error ?? "", job.do ?? "", rows ? `What was done until then is kept: ${rows} frames.` : ""],
-    actions: [{ label: "Go on from there", act: again, first: true }],
+    actions: [job.conflict ? { label: "Replace what is stored", act: anew } : { label: "Go on from there", act: again, first: true }],
   };
 }
 

@@ -61,7 +61,7 @@ export class WatchNotices {
         advice: "What was analysed stays here. Put the file back, or open it from its new place in the library." }, ways),
       video.state === "changed" && conditions.changed({ analyse: () => session.analyse({ again: true }) }),
       video.state === "unreadable" && conditions.unreadable(video, ways),
-      failed?.state === "failed" && conditions.analysisFailed(failed, { rows: session.reading.rows, again: () => session.analyse() }),
+      failed?.state === "failed" && conditions.analysisFailed(failed, { rows: session.reading.rows, again: () => session.analyse(), anew: () => session.analyse({ again: true }) }),
       this.trouble && { kind: "bad", title: this.trouble.message, words: this.trouble.advice, command: this.trouble.command, actions: [{ label: "Close", act: () => this.complain(null) }] },
       clips?.state === "done" && clips.result?.clips && clips.id !== this.closedClips && conditions.clipsReady(clips, { close: () => { this.closedClips = clips.id; this.watch.draw(); } }),
     ].filter(Boolean);

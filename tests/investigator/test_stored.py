@@ -59,3 +59,17 @@ def test_an_analysis_is_forgotten(stored, tmp_path):
     client.analyse(ids[plain])
     assert states(client, "state=analysed&longest_ms=8500") == {plain: "analysed"}
     assert client.get("/api/videos?state=bad").status == 400
+
+
+def test_features_of_other_settings_are_replaced_only_when_asked(videos, tmp_path, start):
+    assert main(["model_name=tiny", "device=cpu", f"video_paths={videos / NAMES[0]}", "extraction_fps=2", "crop=squash",
+                 "on_extraction=save_numpy", f"output_path={tmp_path / 'output'}"]) == 0
+    client, _ = start(roots=(str(videos),), output_path=str(tmp_path / "output"))
+    video = next(one["id"] for one in client.get("/api/videos").json["videos"] if one["name"] == NAMES[0])
+    meta = tmp_path / "output" / "clip" / "tiny" / f"{NAMES[0][:-4]}_meta.json"
+    before = meta.read_bytes()
+    job = client.wait(client.post(f"/api/videos/{video}/analyse").json["id"])
+    assert job["state"] == "failed" and job["conflict"] and "crop: squash there" in job["error"] and "replace" in job["do"]
+    assert meta.read_bytes() == before
+    client.analyse(video, again=True)
+    assert meta.read_bytes() != before and client.get(f"/api/videos/{video}").json["state"] == "analysed"
