@@ -22,6 +22,9 @@ function plotly() {
   return loading;
 }
 
+let pressed = false; // something is being dragged: the canvas alone is quick enough to follow
+for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) addEventListener(type, (event) => { pressed = event.buttons > 0; }, true);
+
 const whenIdle = window.requestIdleCallback?.bind(window) ?? ((act) => setTimeout(act, 0));
 
 export class Lines {
@@ -58,6 +61,7 @@ export class Lines {
 
   async #settle() {
     const { figure } = this;
+    if (pressed) return this.#later();
     if (this.busy || !(figure.lines.length || window.Plotly)) return; // without a curve nothing is worth its loading
     this.busy = true;
     try {
