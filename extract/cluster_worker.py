@@ -29,8 +29,8 @@ _POLL_SECONDS, _REPORT_SECONDS, _LONGEST_SECONDS = 0.02, 0.25, 1.0
 
 @dataclass(frozen=True)
 class WorkerOrders:
-    """What a worker is to be. `run` is the run's name for itself, which is in its leases; `mark` the name of a file by which a
-    worker sees that it has the same output as all others."""
+    """What a worker is to be. `run` is the run's name for itself, which is in its leases; `name` the worker's, which is in its
+    locks; `mark` the name of a file by which a worker sees that it has the same output as all others."""
 
     configs: tuple[ExtractConfig, ...]
     identities: tuple[EncoderIdentity, ...]
@@ -38,6 +38,7 @@ class WorkerOrders:
     run: str
     mark: str
     working_folder: str
+    name: str = ""
     version: str = __version__
 
 
@@ -193,7 +194,7 @@ def _model(config: ExtractConfig, identity: EncoderIdentity, orders: WorkerOrder
         raise ConfigError(f"output_path={config.output_path} is another folder on {socket.gethostname()} than where the run was "
                           "started: give a folder that all machines share, or a URL")
     if isinstance(store, StoreAtUrl):
-        store.owner = orders.run
+        store.owner = orders.name
     selection = read_selection(config, identity.feature_type, orders.device)
     outcome = Outcome(config, identity, store, quiet=True, select=selection.fingerprint if selection is not None else None,
                       run=orders.run)

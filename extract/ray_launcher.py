@@ -233,7 +233,7 @@ class RayCluster:
         for place, job in (wish for video in worker.at_hand.values() for wish in video):
             store = self._models[place].store
             if isinstance(store, StoreAtUrl):
-                store.owner = self._run
+                store.owner = worker.name
                 with suppress(OSError):
                     store.unlock(job.item.name)
 

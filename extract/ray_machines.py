@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
 import signal
 import socket
 import threading
@@ -32,6 +33,7 @@ class Worker:
 
     actor: Any
     place: Place
+    name: str
     awaited: Any
     ready: bool = False
     at_hand: dict[int, Video] = field(default_factory=dict)  # number -> what is left of it
@@ -116,12 +118,12 @@ class RayMachines:
         """A worker that is loading its networks."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        own = replace(orders, configs=tuple(
+        own = replace(orders, name=secrets.token_hex(8), configs=tuple(
             config if config.workers else replace(config, workers=max(1, int(cpus))) for config in orders.configs))
         kind = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_concurrency=4,
                                 scheduling_strategy=NodeAffinitySchedulingStrategy(place[0], soft=False))(ClusterWorker)
         actor = kind.remote()
-        return Worker(actor, place, actor.prepare.remote(own))
+        return Worker(actor, place, own.name, actor.prepare.remote(own))
 
     def wait(self, workers: Sequence[Worker], seconds: float, everyone: bool = False) -> list[Worker]:
         """Those whose awaited answer is there: after the first one, or when `everyone` has answered."""

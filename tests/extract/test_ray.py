@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from clipreel import FeatureDataset, cli, extract_features
+from clipreel.configs.schema import ExtractConfig
 from clipreel.errors import ConfigError, MissingExtraError
 from clipreel.extract.job import Job
 from clipreel.extract.outcome import lease_name
 from clipreel.extract.progress import Progress
+from clipreel.extract.ray_machines import RayMachines
 from clipreel.extract.videos import VideoItem, content_id
 from clipreel.tests.extract.stored_files import below, files, same
 from clipreel.tests.processes import at_work
@@ -104,7 +106,7 @@ def test_a_node_is_killed_and_another_joins_in_the_middle(cluster, many, alone, 
         fs.put_file(str(path), f"bucket/ray/{path.name}")
     for fault in ("crash", "hang"):
         fs.put_file(str(many / "v00.mp4"), f"bucket/ray/{fault}.mp4")
-    paused, stored = [], []
+    paused, stored, began = [], [], []
     update = Progress.update
 
     def count():
@@ -122,7 +124,8 @@ def test_a_node_is_killed_and_another_joins_in_the_middle(cluster, many, alone, 
                 os.kill(process, signal.SIGSTOP)
             stored.append(count())
             cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-        elif len(stored) == 1 and count() >= stored[0] + 2:
+            began.append(time.monotonic())
+        elif len(stored) == 1 and (count() >= stored[0] + 2 or time.monotonic() - began[0] > 60):
             stored.append(count())
             for process in paused:
                 os.kill(process, signal.SIGCONT)
@@ -132,13 +135,14 @@ def test_a_node_is_killed_and_another_joins_in_the_middle(cluster, many, alone, 
              runtime_env={"worker_process_setup_hook": "clipreel.tests.faulty_child.spoil_workers"})
     try:
         code = cli.main([
-            *words(f"{s3}/ray", f"{s3}/ray-out"), "launcher=ray", "devices_per_node=1", "isolate=true", "decode_seconds_limit=6",
+            *words(f"{s3}/ray", f"{s3}/ray-out"), "launcher=ray", "devices_per_node=1", "isolate=true", "decode_seconds_limit=4",
             f"encoders=[{{model_name: tiny}}, {{model_name: tiny, extraction_fps: 1, output_path: {s3}/ray-slow}}]"])
     finally:
         ray.shutdown()
     said = capfd.readouterr().err
     assert code == 1
     assert (len(paused), len(stored)) == (1, 2)
+    assert stored[1] >= stored[0] + 2
     assert said.count(f"done {VIDEOS}, skipped 0, failed 3") == 2
     assert "was lost" in said
     assert "2 workers" in said.partition("was lost")[2]  # the bar, or its lines
@@ -210,7 +214,7 @@ def test_a_machine_with_another_folder_behind_the_name_is_refused(cluster, many,
     assert not list(tmp_path.rglob("*_meta.json"))
 
 
-def test_a_killed_driver_and_signals_leave_nothing_at_work(cluster, many, alone, tmp_path, monkeypatch):
+def test_a_killed_driver_and_an_interrupt_leave_nothing_at_work(cluster, many, alone, tmp_path, monkeypatch):
     argv = words(many, tmp_path, "launcher=ray", f"address={cluster.address}")
     code = "import sys; from clipreel.cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.DEVNULL) as driver:
@@ -227,23 +231,37 @@ def test_a_killed_driver_and_signals_leave_nothing_at_work(cluster, many, alone,
     kept = len(list(tmp_path.rglob("*_meta.json")))
     assert kept < VIDEOS - 6
 
-    update, of_the_cluster = Progress.update, signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its nodes' own would end them
-    for number, ending in ((signal.SIGINT, None), (signal.SIGTERM, SystemExit)):
-        def interrupted(self, finished, frames, video_seconds, number=number):
-            update(self, finished, frames, video_seconds)
-            if finished >= 2:
-                os.kill(os.getpid(), number)
+    update = Progress.update
 
-        monkeypatch.setattr(Progress, "update", interrupted)
-        with pytest.raises(ending) if ending is not None else contextlib.nullcontext():
-            assert cli.main(argv) == 130
-        monkeypatch.undo()
-        kept, stored = kept + 1, len(list(tmp_path.rglob("*_meta.json")))
-        assert kept <= stored < VIDEOS
-        assert not list(tmp_path.rglob(".*"))
-    assert signal.signal(signal.SIGTERM, of_the_cluster) == signal.SIG_DFL
+    def interrupted(self, finished, frames, video_seconds):
+        update(self, finished, frames, video_seconds)
+        if finished >= 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "update", interrupted)
+    assert cli.main(argv) == 130
+    monkeypatch.undo()
+    assert kept < len(list(tmp_path.rglob("*_meta.json"))) < VIDEOS
+    assert not list(tmp_path.rglob(".*"))
     assert cli.main(words(many, tmp_path)) == 1
     same(alone, files(tmp_path))
+
+
+def test_sigterm_ends_a_run_in_order_unless_somebody_else_answers_it(cluster):
+    """Ray's own answer would abort the process after three seconds."""
+    config = ExtractConfig(launcher="ray", address=cluster.address, on_extraction="save_numpy")
+    of_the_cluster, heard = signal.getsignal(signal.SIGTERM), []
+    try:
+        for before in (signal.SIG_DFL, lambda number, frame: heard.append(number)):
+            signal.signal(signal.SIGTERM, before)
+            machines = RayMachines(config)
+            with pytest.raises(SystemExit) if before == signal.SIG_DFL else contextlib.nullcontext():
+                os.kill(os.getpid(), signal.SIGTERM)
+            machines.close()
+            assert heard == ([] if before == signal.SIG_DFL else [signal.SIGTERM])
+            assert signal.getsignal(signal.SIGTERM) == before
+    finally:
+        signal.signal(signal.SIGTERM, of_the_cluster)
 
 
 @pytest.mark.parametrize(("more", "said"), [
