@@ -59,6 +59,8 @@ def _watch() -> TorchDispatchMode:
                 self.count += formula(*args, **kwargs, out_val=result)
             elif func._overloadpacket in recurrent:
                 self.count += _recurrent(*args)
+            elif func._overloadpacket is torch.ops.aten._native_multi_head_attention:
+                self.count += _attention(*args)
             return result
 
     recurrent = (torch.ops.aten.mkldnn_rnn_layer, torch.ops.aten._cudnn_rnn)  # whole layers; torch has no formula for them
@@ -69,3 +71,10 @@ def _recurrent(inputs: torch.Tensor, *arguments: Any) -> int:
     """Every step of every sequence meets every weight matrix once: inputs [T, B, d] or [steps, d], then the weights."""
     weights = arguments[0] if isinstance(arguments[0], (list, tuple)) else arguments[:2]
     return 2 * (inputs.numel() // inputs.shape[-1]) * sum(weight.numel() for weight in weights if weight.ndim == 2)
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, width: int, heads: int, projections: torch.Tensor,
+               bias: torch.Tensor, output: torch.Tensor, *_: Any) -> int:
+    """nn.MultiheadAttention in evaluation: each token of [B, n, W] meets the weights once, and every token of its row twice."""
+    tokens = query.numel() // width
+    return 2 * tokens * (projections.numel() + output.numel()) + 4 * tokens * key.shape[1] * width

@@ -289,3 +289,12 @@ def test_flops_of_recurrent_layers_and_of_what_fails():
     with pytest.raises(ZeroDivisionError):
         count.run("fails", lambda: steps @ steps.mT * (1 // 0))
     assert count.total == before
+
+
+def test_attention_by_its_own_kernel_is_counted():
+    """In evaluation nn.MultiheadAttention is one operation (open_clip's towers)."""
+    attention, tokens = torch.nn.MultiheadAttention(64, 2, batch_first=True).eval().requires_grad_(False), torch.randn(3, 5, 64)
+    count = FlopCount()
+    with torch.inference_mode():
+        count.run("fast", lambda: attention(tokens, tokens, tokens, need_weights=False))
+    assert count.total == 2 * 15 * 4 * 64**2 + 4 * 3 * 5 * 5 * 64
