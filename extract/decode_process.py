@@ -48,6 +48,7 @@ class DecodeProcesses:
     def __init__(self, stopped: threading.Event):
         self._stopped = stopped
         self._idle: queue.SimpleQueue[DecodeProcess] = queue.SimpleQueue()
+        self._started: list[DecodeProcess] = []
         self._lock, self.cpu_seconds = threading.Lock(), 0.0
         self._deaths: dict[Path, int] = {}  # of the processes at a video
 
@@ -64,7 +65,10 @@ class DecodeProcesses:
                 if child.lives:
                     return child
                 child.kill()
-        return DecodeProcess(self._stopped)
+        child = DecodeProcess(self._stopped)
+        with self._lock:
+            self._started = [*(one for one in self._started if not one.is_buried), child]
+        return child
 
     def give_back(self, child: DecodeProcess, cpu_seconds: float) -> None:
         self._idle.put(child)
@@ -72,10 +76,9 @@ class DecodeProcesses:
             self.cpu_seconds += cpu_seconds
 
     def close(self) -> None:
-        """End them all; none is at work any more."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().kill()
+        """End them all; none is at work any more, though an interrupt may have left one in the middle of an answer."""
+        for child in self._started:
+            child.kill()
 
 
 class DecodeProcess:
@@ -109,6 +112,11 @@ class DecodeProcess:
     @property
     def lives(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def is_buried(self) -> bool:
+        """Asks nothing: one that died and was not killed may have left processes that go with it."""
+        return self._process.returncode is not None
 
     def kill(self) -> int:
         """Its exit code, or minus the signal that ended it."""
