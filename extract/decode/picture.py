@@ -55,7 +55,8 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     """The container's wish how to turn the picture, int32 [2, 2]; None: as it is."""
     from av.sidedata.sidedata import SideDataContainer
 
-    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # frame.side_data: a cycle, which keeps the frame's memory until collected
+    # Not `frame.side_data`: with it the frame and the container hold each other, and the memory of both until Python collects.
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # pyright: ignore[reportCallIssue]  PyAV's stub has no constructor
     return None if data is None else np.frombuffer(bytes(data), dtype=np.int32).reshape(3, 3)[:2, :2]
 
 
