@@ -59,9 +59,9 @@ PAINTED = """(count) => new Promise((done) => {
     }));
     const columns = new Set();
     data.forEach((pixel, place) => {
-      if (!wanted.has(pixel)) return;
-      wanted.set(pixel, wanted.get(pixel) + 1);
-      columns.add(place % width);
+      if (wanted.has(pixel)) wanted.set(pixel, wanted.get(pixel) + 1);
+      const [red, green, blue] = [pixel & 255, pixel >> 8 & 255, pixel >> 16 & 255];
+      if (pixel >>> 24 > 128 && Math.max(red, green, blue) - Math.min(red, green, blue) > 80) columns.add(place % width);
     });
     return [...wanted.values()].every((pixels) => pixels >= 20) && columns.size > 0.9 * (width - 60);
   };
