@@ -140,7 +140,10 @@ export class Session extends EventTarget {
 
   async fetchJobs() {
     const { jobs } = await get("api/jobs").catch(() => ({ jobs: [] }));
-    jobs.forEach((job) => this.takeJob(job, { old: !isActive(job) && !this.jobs.has(job.id) }));
+    for (const job of jobs) {
+      const old = !isActive(job) && !this.jobs.has(job.id);
+      if (!old || job.kind === "analysis") this.takeJob(job, { old }); // clips and copies that were ready before are no news
+    }
   }
 
   async fetchFrameTimes() {
