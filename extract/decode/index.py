@@ -6,6 +6,7 @@ and are silent in raw streams: there frames are counted as they come out, and th
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -93,6 +94,8 @@ def _decode(path: Path, scan: _Scan, stream: av.video.stream.VideoStream, packet
     try:
         frames = stream.codec_context.decode(packet)
     except FFmpegError as error:
+        if error.errno == errno.ENOMEM:  # it is not the video's
+            raise
         if scan.first_picture is not None:  # before it: a recording that begins in mid-GOP, perhaps
             scan.damage = scan.damage or f"breaks inside, a packet does not decode ({error.strerror})"
         return

@@ -185,7 +185,7 @@ def test_a_video_that_two_runs_died_of_is_isolated_by_itself(tiny, videos, fault
 
 def test_a_video_that_takes_too_much_memory_is_a_failure(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(decode_process, "_CHILD", decode_process._CHILD.replace(
-        "serve; serve()", "serve; import {package}.decode_child as child; child.MEMORY_BYTES = 150 << 20; serve()"))
+        "serve; serve()", "serve; import {package}.decode_child as child; child.MEMORY_BYTES = 200 << 20; serve()"))
     Image.new("L", (9000, 8000)).save(tmp_path / "a.mp4", "JPEG")
     (failure,) = extract_features(tmp_path / "a.mp4", encoder=tiny, isolate=True).failed
     assert "Cannot allocate memory" in failure.reason
