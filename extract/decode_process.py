@@ -172,7 +172,10 @@ class DecodeProcess:
         spend(time.monotonic() - began)
 
     def _death(self) -> Death:
+        """Raises Stopped where the run is over: it may only have gone with the thread that started it."""
         code = self.kill()
+        if self._stopped.is_set():
+            raise Stopped
         return Death(f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
 
 

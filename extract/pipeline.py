@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ from .job import Attempt, Candidates, Job
 from .lane import Lane, Stopped
 from .options import PipelineOptions
 from .video_queue import Video, VideoQueue
+from .worker_thread import WorkerThread, join
 
 if TYPE_CHECKING:
     import torch
@@ -103,13 +105,13 @@ class Pipeline:
         then it is raised again; an error that is no single video's fault is raised too."""
         run_together([self], [[(0, job)] for job in jobs], tick)
 
-    def _threads(self) -> tuple[list[threading.Thread], threading.Thread]:
+    def _threads(self) -> tuple[list[WorkerThread], WorkerThread]:
         """The devices' workers, and the writer."""
         return [self._thread(self._encode_batches, number, extractor) for number, extractor in enumerate(self._extractors)], (
             self._thread(self._write))
 
-    def _thread(self, work: Callable[..., None], *arguments: Any) -> threading.Thread:
-        return threading.Thread(target=self._guarded, args=(work, *arguments), daemon=True)
+    def _thread(self, work: Callable[..., None], *arguments: Any) -> WorkerThread:
+        return WorkerThread(partial(self._guarded, work, *arguments))
 
     def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -231,31 +233,24 @@ def run_together(pipelines: Sequence[Pipeline], videos: VideoQueue | Iterable[Vi
     try:
         for thread in [*writers, *workers, *decoders]:
             thread.start()
-        _join(decoders, lambda: (tick(), pool.readers.say_stalled()))
+        join(decoders, lambda: (tick(), pool.readers.say_stalled()))
         for pipeline in pipelines:
             pipeline._put(pipeline._pixels, None)
-        _join(workers, tick)
+        join(workers, tick)
     except Stopped:
         pass
     except BaseException:  # an interrupt, or whatever a signal handler raised: the threads must not wait for more
         first._stop.set()
         raise
     finally:
-        _join([*decoders, *workers], lambda: None)
+        join([*decoders, *workers], lambda: None)
         for pipeline in pipelines:
             pipeline._ended.set()
             with suppress(queue.Full):  # then the writer has no time to wait
                 pipeline._finished.put_nowait(None)  # it is the last, and spares a short run a tenth of a second
-        _join(writers, lambda: None)
+        join(writers, lambda: None)
         pool.close()
         first.tally.decode_seconds = pool.cpu_seconds
     crash = next((pipeline._crash for pipeline in pipelines if pipeline._crash is not None), None)
     if crash is not None:
         raise crash
-
-
-def _join(threads: Sequence[threading.Thread], tick: Callable[[], object]) -> None:
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
-            tick()

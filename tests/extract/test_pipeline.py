@@ -1,5 +1,7 @@
 """The pipeline as a whole: what comes out, in full batches, over several devices, whatever single videos do."""
 
+import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -229,3 +231,36 @@ def test_a_damaged_part_fails_the_video_once(tiny, zoo):
     outcome, _ = run([FramewiseExtractor(tiny)], [zoo("cut.mp4"), zoo("burnt.mp4")], workers=4, request=SamplingRequest())
     assert set(outcome.errors) | set(outcome.rows) == {"cut.mp4", "burnt.mp4"}
     assert "cut.mp4" in outcome.errors
+
+
+@pytest.mark.parametrize("where", ["decoding", "encoding"])
+def test_an_interrupt_waits_for_what_is_under_way(tiny, zoo, where):
+    """Of whichever thread: what it uses is closed afterwards."""
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    def slowly(work):
+        def step(batch):
+            if not begun:
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
+            begun.append(work.__name__)
+            time.sleep(0.8)
+            ended.append(work.__name__)
+            return work(batch)
+        return step
+
+    begun, ended = [], []
+    extractor = Wrapped(tiny, encode=slowly(tiny.encode) if where == "encoding" else None)
+    if where == "decoding":
+        extractor.prepare = slowly(extractor.prepare)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(Interrupted):
+            run([extractor], [zoo("h264.mp4")], workers=1)
+        assert begun == ended != []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
