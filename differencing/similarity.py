@@ -123,7 +123,7 @@ def _cut(clip: Clip, name: str) -> _Cut:
     # Half a frame early: a container's rounding of the first frame's time must not lose it, nor win the one after.
     begin_seconds = float(seconds[first - 1:first + 1].mean()) if first else None
     end_seconds = float(seconds[end - 1:end + 1].mean()) if end < len(seconds) else None
-    return _Cut(VideoItem(Path(os.path.abspath(clip.path)), name, begin_seconds, end_seconds), seconds[first:end] - seconds[first])
+    return _Cut(VideoItem(os.path.abspath(clip.path), name, begin_seconds, end_seconds), seconds[first:end] - seconds[first])
 
 
 def _extract(config: DifferencingConfig, named: Mapping[str, Clip], items: Mapping[str, VideoItem], fps: float, encoder: Encoder,

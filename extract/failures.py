@@ -68,6 +68,6 @@ def read_deaths(path: Path | RemoteFile) -> list[Failure]:
 def item_of(failure: Failure) -> VideoItem:
     """The video to try again, as it was named then."""
     if is_url(failure.path):
-        return VideoItem(Path(path_in(failure.path)), failure.name, failure.start_seconds, failure.end_seconds, failure.metadata,
+        return VideoItem(str(path_in(failure.path)), failure.name, failure.start_seconds, failure.end_seconds, failure.metadata,
                          failure.path)
-    return VideoItem(Path(failure.path), failure.name, failure.start_seconds, failure.end_seconds, failure.metadata)
+    return VideoItem(failure.path, failure.name, failure.start_seconds, failure.end_seconds, failure.metadata)

@@ -180,7 +180,7 @@ class Attempt:
                         item.start_seconds, item.end_seconds, index.damage or self.lost)
         fps = float(index.fps) if index.fps is not None else float("nan")
         return Features(values.astype(settings.dtype), units.timestamps_ms, fps,
-                        Provenance(source, settings, __version__, item.metadata), units.intervals_ms)
+                        Provenance(source, settings, __version__, dict(item.metadata)), units.intervals_ms)
 
     def _claim(self) -> bool:
         if self.given_up or self._claimed or self._parts_left or self._received < self._sent:

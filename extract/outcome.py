@@ -73,17 +73,18 @@ class Outcome:
 
     def plan(self, items: Sequence[VideoItem]) -> list[Job]:
         """A job an item that can be read at all; fills `skipped`. Raises StoreConflictError."""
-        marks: dict[str, Mark | None] = {}
+        marks: dict[str, Mark | None] = {}  # of what was looked at and not come to; there may be millions
 
         def stored_owner(key: str) -> str | None:
-            if key not in marks:
-                marks[key] = self.store.occupant(key) if self.store is not None else None
-            mark = marks[key]
-            return mark.provenance.source.content_id if mark is not None else None
+            mark = marks.pop(key) if key in marks else self.store.occupant(key) if self.store is not None else None
+            if mark is None:
+                return None
+            marks[key] = mark
+            return mark.provenance.source.content_id
 
         jobs = []
         for job in assign_keys(self._identified(items, marks), stored_owner):
-            mark = marks.get(job.key)
+            mark = marks.pop(job.key, None)
             if mark is not None and self.store is not None and not self.config.overwrite:
                 refuse_other_settings(job.key, mark, self._settings(job.item), self.store.place)
                 partial = mark.provenance.source.damage is not None and not self.config.allow_truncated

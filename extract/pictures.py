@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -145,17 +146,19 @@ def _listed(name: str, items: Sequence[VideoItem], failed: list[Failure]) -> lis
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"file_list={name}: is no readable text file ({error})") from error
     named = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    chosen: dict[int, VideoItem] = {}
+    called: dict[str, set[int]] = defaultdict(set)  # what a video may be called -> the places of those that are
+    for place, item in enumerate(items):
+        ends = item.location.split("/")
+        for words in (item.path.stem, item.place, *("/".join(ends[first:]) for first in range(len(ends)))):
+            called[words].add(place)
+    chosen: set[int] = set()
     for line in named:
-        whole = os.path.abspath(os.path.expanduser(line))
-        places = [place for place, item in enumerate(items)
-                  if line in (item.path.name, item.path.stem) or os.path.abspath(item.path) == whole
-                  or str(item.path).endswith(f"/{line}")]
+        places = called.get(line, set()) | called.get(os.path.abspath(os.path.expanduser(line)), set())
         if not places:
-            failed.append(_failure(VideoItem(Path(line), Path(line).stem), Path(line).stem, UnreadableVideoError(
+            failed.append(_failure(VideoItem(line, Path(line).stem), Path(line).stem, UnreadableVideoError(
                 f"{line}: is on file_list={name} and not among the {len(items)} videos")))
-        chosen |= {place: items[place] for place in places}
-    return [chosen[place] for place in sorted(chosen)]
+        chosen |= places
+    return [items[place] for place in sorted(chosen)]
 
 
 def _identified(items: Sequence[VideoItem], failed: list[Failure]) -> Iterator[tuple[int, VideoItem, str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import time
 import zlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from itertools import count, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from .pipeline import run_together
 from .progress import Progress
 from .remote import RemoteFile, is_url
 from .report import Report
+from .video_queue import Video
 from .videos import VideoItem, find_videos, read_list
 
 if TYPE_CHECKING:
@@ -69,15 +72,10 @@ def _run_models(configs: Sequence[ExtractConfig], encoder: Encoder | None, quiet
 
     try:
         if busy:
-            videos: dict[int, list[tuple[int, Job]]] = defaultdict(list)
-            for place, model in enumerate(busy):
-                for job in model.todo:
-                    videos[job.number].append((place, job))
             if cluster is not None:
-                cluster.run(busy, sorted(videos.items()), tick, progress.stage)
+                cluster.run(busy, list(_wanted(busy)), tick, progress.stage)
             else:
-                pipelines = [model.pipeline(progress.stage) for model in busy]
-                run_together(pipelines, [videos[number] for number in sorted(videos)], tick)
+                run_together([model.pipeline(progress.stage) for model in busy], (video for _, video in _wanted(busy)), tick)
             tick()
         untried = False
     finally:
@@ -91,6 +89,15 @@ def _run_models(configs: Sequence[ExtractConfig], encoder: Encoder | None, quiet
         if models[0].store is not None or (not quiet and (listed or file.is_file())):
             write_failures(file, {(row.path, row.start_seconds, row.end_seconds): row for row in [*kept, *listed]}.values())
     return [model.report(time.monotonic() - began) for model in models]
+
+
+def _wanted(models: Sequence[ModelRun]) -> Iterator[tuple[int, Video]]:
+    """(number, who wants it as which job) of every video, in order."""
+    def wishes(place: int, model: ModelRun) -> Iterator[tuple[int, int, Job]]:
+        return ((job.number, place, job) for job in model.todo)
+
+    for number, alike in groupby(heapq.merge(*map(wishes, count(), models)), itemgetter(0)):
+        yield number, tuple((place, job) for _, place, job in alike)
 
 
 def _cluster(config: ExtractConfig, encoder: Encoder | None) -> AbstractContextManager[RayCluster | None]:

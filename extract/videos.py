@@ -29,28 +29,33 @@ VIDEO_SUFFIXES = {
 }
 _LIST_SUFFIXES = {".txt", ".csv"}
 _PATH_COLUMNS = ("path", "video_path", "video")
+_NO_METADATA: dict[str, str] = {}  # one for all
 
 
 @dataclass(frozen=True, slots=True)  # one a video, and there may be millions
 class VideoItem:
     """One video, or one segment of it (seconds, half open), as the user named it."""
 
-    path: Path
+    location: str  # its path; as text, since a Path is five times as large
     name: str  # the wanted key: the CSV's id, else the stem
     start_seconds: float | None = None
     end_seconds: float | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    url: str | None = None  # where it is, when that is no file here; `path` then gives its name and suffix
+    metadata: dict[str, str] = field(default_factory=lambda: _NO_METADATA)
+    url: str | None = None  # where it is, when that is no file here; the path then gives its name and suffix
     size_bytes: int | None = None  # of what is at the URL, once that was asked
 
     def __str__(self) -> str:
         """As the user named it."""
-        return self.url or str(self.path)
+        return self.url or self.location
+
+    @property
+    def path(self) -> Path:
+        return Path(self.location)
 
     @property
     def place(self) -> str:
         """Where it is, in full."""
-        return self.url or os.path.abspath(self.path)
+        return self.url or os.path.abspath(self.location)
 
 
 Change = Callable[[VideoItem], VideoItem]
@@ -167,7 +172,7 @@ def _expand_url(name: str) -> Iterator[VideoItem]:
         raise InputError(f"{name}: no video there; looked for files with {', '.join(sorted(VIDEO_SUFFIXES))}")
     for url in found:
         path = Path(remote.path_in(url))
-        yield VideoItem(path, path.stem, url=url)
+        yield VideoItem(str(path), path.stem, url=url)
 
 
 def _expand(name: str, list_folder: Path | None) -> Iterator[VideoItem]:
@@ -179,7 +184,7 @@ def _expand(name: str, list_folder: Path | None) -> Iterator[VideoItem]:
     if os.path.isdir(path):
         found = list(_search(path))
     elif os.path.exists(path) or ("*" not in name and not _matches(path)):
-        found = [VideoItem(path, path.stem)]  # brackets and ? are common in names: without a match they are no pattern
+        found = [VideoItem(str(path), path.stem)]  # brackets and ? are common in names: without a match they are no pattern
     else:
         found = [item for match in sorted(glob.iglob(str(path), recursive=True)) for item in _of_match(path, Path(match))]
     if not found:
@@ -195,7 +200,7 @@ def _of_match(pattern: Path, match: Path) -> Iterator[VideoItem]:
     elif pattern.suffix == match.suffix and match.suffix.lower() in _LIST_SUFFIXES:
         yield from _read_list(match)
     elif pattern.suffix == match.suffix or match.suffix.lower() in VIDEO_SUFFIXES:
-        yield VideoItem(match, match.stem)
+        yield VideoItem(str(match), match.stem)
 
 
 def _matches(path: Path) -> bool:
@@ -213,10 +218,9 @@ def _search(folder: Path) -> Iterator[VideoItem]:
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         shown = [Path(current, name) for name in sorted(files) if not name.startswith(".")]
-        videos = [path for path in shown if path.suffix.lower() in VIDEO_SUFFIXES]
-        yield from (VideoItem(path, path.stem) for path in videos)
+        yield from (VideoItem(str(path), path.stem) for path in shown if path.suffix.lower() in VIDEO_SUFFIXES)
         if shown and not folders and all(path.suffix.lower() in PICTURE_SUFFIXES for path in shown):
-            yield VideoItem(Path(current), Path(current).resolve().name)
+            yield VideoItem(current, Path(current).resolve().name)
 
 
 def _warn(error: OSError) -> None:

@@ -82,7 +82,7 @@ class Analysis:
         self._progress.changed()
 
     def _run(self, outcome: Outcome) -> None:
-        jobs = outcome.plan([VideoItem(self._session.file.path, self._session.file.path.stem)])
+        jobs = outcome.plan([VideoItem(str(self._session.file.path), self._session.file.path.stem)])
         if outcome.failures:
             raise VideoError(outcome.failures[0].reason)
         job = jobs[0]

@@ -2,7 +2,6 @@
 torchcodec in NVDEC's place; on a GPU the same code runs with NVDEC."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -32,7 +31,7 @@ needs_torchcodec = pytest.mark.skipif(torchcodec_fault() is not None, reason=str
 def run(tiny, paths, **options):
     outcome = Collect()
     defaults = PipelineOptions(SamplingRequest(fps=5), batch_size=4, workers=2)
-    jobs = [Job(number, path.name, VideoItem(path, path.stem), f"{number:032}") for number, path in enumerate(paths)]
+    jobs = [Job(number, path.name, VideoItem(str(path), path.stem), f"{number:032}") for number, path in enumerate(paths)]
     Pipeline([FramewiseExtractor(tiny)], replace(defaults, **options), outcome).run(jobs, lambda: None)
     return outcome
 
@@ -157,7 +156,7 @@ def test_a_machine_without_a_gpu_has_no_nvdec():
 def test_a_window_is_whole_before_others_take_it(monkeypatch):
     made, index, zeros = [], cast("Any", None), np.zeros(1)
     monkeypatch.setattr(job, "wait_until_made", made.append)
-    attempt = Attempt(Job(0, "a", VideoItem(Path("a"), "a"), "0" * 32), index, Units(np.array([[3, 5]]), zeros, zeros))
+    attempt = Attempt(Job(0, "a", VideoItem("a", "a"), "0" * 32), index, Units(np.array([[3, 5]]), zeros, zeros))
     assert not attempt.complete_units(5, torch.ones(3, 2, 2, dtype=torch.uint8))
     ((unit, window),) = attempt.complete_units(3, torch.zeros(3, 2, 2, dtype=torch.uint8))
     assert (unit, window.float().mean((1, 2, 3)).tolist()) == (0, [0, 1])

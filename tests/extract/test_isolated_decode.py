@@ -171,7 +171,7 @@ def test_a_video_that_two_runs_died_of_is_isolated_by_itself(tiny, videos, fault
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     for name in ("a", "crash"):
-        item = VideoItem(folder / f"{name}.mp4", name)
+        item = VideoItem(str(folder / f"{name}.mp4"), name)
         lease = place / lease_name(Job(0, name, item, content_id(item)))
         lease.write_text(json.dumps({"host": machine(), "process": dead.pid, "deaths": 1}))
     report = extract_features(folder, **keys)

@@ -1,7 +1,6 @@
 """Nothing is ever overwritten by another video: not in one run, not over several, in whatever order they are named."""
 
 import itertools
-from pathlib import Path
 
 import pytest
 from clipreel.errors import StoreConflictError
@@ -15,7 +14,7 @@ A, B, C = ("a" * 32, "b" * 32, "c" * 32)
 
 def assign(videos, stored=None):
     """[(name, content id)] -> [(key, content id)] of the jobs."""
-    items = [(number, VideoItem(Path(f"{number}/{name}.mp4"), name), content) for number, (name, content) in enumerate(videos)]
+    items = [(number, VideoItem(f"{number}/{name}.mp4", name), content) for number, (name, content) in enumerate(videos)]
     return [(job.key, job.content_id) for job in assign_keys(items, (stored or {}).get)]
 
 

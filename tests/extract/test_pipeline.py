@@ -34,7 +34,7 @@ def run(extractors, paths, **options):
     defaults = PipelineOptions(SamplingRequest(fps=5), batch_size=4, workers=2)
     outcome = Collect()
     pipeline = Pipeline(extractors, replace(defaults, **options), outcome)
-    jobs = [Job(number, path.name, VideoItem(path, path.stem), f"{number:032}") for number, path in enumerate(paths)]
+    jobs = [Job(number, path.name, VideoItem(str(path), path.stem), f"{number:032}") for number, path in enumerate(paths)]
     pipeline.run(jobs, lambda: None)
     return outcome, pipeline.tally
 
@@ -182,7 +182,7 @@ def test_attempt_given_up_takes_nothing(zoo):
 
     index = PyavReader().index(zoo("one_frame.mp4"))
     units = Units(np.array([[0]]), np.array([0]), np.array([0.0]))
-    attempt = Attempt(Job(0, "a", VideoItem(index.path, "a"), "0"), index, units)
+    attempt = Attempt(Job(0, "a", VideoItem(str(index.path), "a"), "0"), index, units)
     assert [unit for unit, _ in attempt.complete_units(0, torch.zeros(3, 2, 2))] == [0]
     assert attempt.give_up()
     assert not attempt.add(0, np.zeros(4))

@@ -162,7 +162,8 @@ def test_a_video_that_kills_its_worker_is_a_failure_of_its_own(cluster, many, al
     """While others, which are done, wait for their file of many."""
     (video,) = many.glob("v03.*")
     output = f"{s3}/ray-many"
-    lease = f"{output}/clip/tiny/.leases/{lease_name(Job(0, 'v03', VideoItem(video, 'v03'), content_id(VideoItem(video, 'v03'))))}"
+    item = VideoItem(str(video), "v03")
+    lease = f"{output}/clip/tiny/.leases/{lease_name(Job(0, 'v03', item, content_id(item)))}"
     deaths = []
 
     def kill(stopped):

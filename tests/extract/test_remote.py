@@ -198,7 +198,7 @@ def test_https_without_ranges(s3, sample_videos, tiny, tmp_path):
         server.shutdown()
     source = report.features[sample_videos[0].stem].provenance.source
     assert source.path == f"{base}/{sample_videos[0].name}"
-    assert source.content_id == content_id(VideoItem(sample_videos[0], "a"))
+    assert source.content_id == content_id(VideoItem(str(sample_videos[0]), "a"))
     assert [failure.path for failure in report.failed] == [f"{base}/absent.mp4"]
 
 
@@ -207,8 +207,8 @@ def test_identity_at_a_url_is_that_of_the_file(s3, fs, tmp_path):
         file = tmp_path / f"{size}.mp4"
         file.write_bytes(os.urandom(size))
         fs.put_file(str(file), f"bucket/sizes/{size}.mp4")
-        item, identity = identified_at_url(VideoItem(file, "a", 1.0, 2.0, url=f"{s3}/sizes/{size}.mp4"))
-        assert (identity, item.size_bytes) == (content_id(VideoItem(file, "a", 1.0, 2.0)), size)
+        item, identity = identified_at_url(VideoItem(str(file), "a", 1.0, 2.0, url=f"{s3}/sizes/{size}.mp4"))
+        assert (identity, item.size_bytes) == (content_id(VideoItem(str(file), "a", 1.0, 2.0)), size)
 
 
 def test_file_urls_are_paths(sample_videos, tiny, tmp_path):

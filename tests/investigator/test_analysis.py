@@ -144,7 +144,7 @@ def test_a_video_that_another_run_is_at(start, videos, tmp_path, tiny, slow):
     folder = output_folder(session.config, slow.identity)
     folder.mkdir(parents=True)
     outcome = Outcome(session.config, slow.identity, FeatureStore(folder, "save_numpy"), quiet=True)
-    (job,) = outcome.plan([VideoItem(session.file.path, session.file.path.stem)])
+    (job,) = outcome.plan([VideoItem(str(session.file.path), session.file.path.stem)])
     outcome.begin(job)
     record = client.wait(client.post(f"/api/videos/{session.file.id}/analyse").json["id"])
     assert record["state"] == "failed" and "another run is at it" in record["error"]
