@@ -38,7 +38,7 @@ class HeaderCache:
             if key in self._known:
                 return self._known[key]
         try:
-            content = content_id(VideoItem(file.path, file.path.stem))
+            content = content_id(VideoItem(str(file.path), file.path.stem))
         except UnreadableVideoError as error:
             raise Refusal(410, "gone", str(error).replace(str(file.path), file.name), "look whether it can be read") from error
         try:
