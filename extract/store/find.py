@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ class StoredVideo:
     file: Path  # the packed file, the video's own, or its metadata
     place: str
     mark: Mark | None
-    read: Callable[[bool], Features]  # True: verify digests. Raises StoredDataError
+    source: Callable[..., Features]  # of `verify=`; no closure, for it goes to other processes, a DataLoader's workers
+
+    def read(self, verify: bool) -> Features:
+        """Its features; with `verify` digests are compared. Raises StoredDataError."""
+        return self.source(verify=verify)
 
 
 def find_stored(path: Path) -> Iterator[StoredVideo]:
@@ -84,7 +89,6 @@ class OpenStore:
         except (OSError, RuntimeError, KeyError) as error:
             raise StoredDataError(f"{file}: cannot be read ({error})") from error
 
-
     def _in_tar(self, file: Path, key: str) -> tuple[Mark, np.ndarray, np.ndarray]:
         if file not in self._opened:
             self._opened[file] = {entry.mark.key: entry for entry in WEBDATASET.entries(file)}
@@ -102,8 +106,7 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
         with suppress(StoredDataError):  # a damaged index: what is in the groups still counts
             for entry in sorted(HDF5_SHARD.entries(path), key=lambda entry: entry.mark.key):
                 name = group_name(entry.mark.key)
-                yield StoredVideo(entry.mark.key, path, f"{path}:{name}", entry.mark,
-                                  lambda verify, name=name: read_of_many(path, name, verify=verify))
+                yield StoredVideo(entry.mark.key, path, f"{path}:{name}", entry.mark, partial(read_of_many, path, name))
             return
     try:
         with h5py.File(path, "r") as file:
@@ -113,25 +116,23 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
         groups, marks = [], {}
     if not groups:
         key = path.name.removesuffix(SUFFIX)
-        yield StoredVideo(key, path, str(path), HDF5.mark(path.parent, key),
-                          lambda verify: HDF5.read(path.parent, key, verify=verify))
+        yield StoredVideo(key, path, str(path), HDF5.mark(path.parent, key), partial(HDF5.read, path.parent, key))
     for name, mark in marks.items():
         key = mark.key if mark is not None and group_name(mark.key) == name else name
-        yield StoredVideo(key, path, f"{path}:{name}", mark, lambda verify, name=name: read_of_many(path, name, verify=verify))
+        yield StoredVideo(key, path, f"{path}:{name}", mark, partial(read_of_many, path, name))
 
 
 def _in_tar(path: Path) -> Iterator[StoredVideo]:
     try:
         entries = sorted(WEBDATASET.entries(path), key=lambda entry: entry.mark.key)
     except StoredDataError:  # damaged, or another program's: reading says so
-        yield StoredVideo(path.name.removesuffix(TAR_SUFFIX), path, str(path), None, lambda verify: _cannot_be_read(path))
+        yield StoredVideo(path.name.removesuffix(TAR_SUFFIX), path, str(path), None, partial(_cannot_be_read, path))
         return
     for entry in entries:
-        yield StoredVideo(entry.mark.key, path, f"{path}:{entry.mark.key}", entry.mark,
-                          lambda verify, entry=entry: WEBDATASET.read(path, entry, verify=verify))
+        yield StoredVideo(entry.mark.key, path, f"{path}:{entry.mark.key}", entry.mark, partial(WEBDATASET.read, path, entry))
 
 
-def _cannot_be_read(path: Path) -> Features:
+def _cannot_be_read(path: Path, *, verify: bool) -> Features:
     WEBDATASET.entries(path)
     raise StoredDataError(f"{path}: changed while it was read")
 
@@ -140,7 +141,7 @@ def _separate(folder: Path, key: str) -> StoredVideo:
     said = mark_of_file(folder, key)
     form = PICKLE if said is not None and any(name.endswith(PICKLE.suffix) for name in said.contents) else NUMPY
     return StoredVideo(key, folder / f"{key}{META_SUFFIX}", str(folder / key), form.mark(folder, key),
-                       lambda verify: form.read(folder, key, verify=verify))
+                       partial(form.read, folder, key))
 
 
 def _key_of(path: Path) -> str:

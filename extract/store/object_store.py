@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from ...errors import StoredDataError
@@ -112,8 +113,7 @@ def find_stored_at(url: str) -> Iterator[StoredVideo]:
                 continue
             key = file.removesuffix(suffix)
             store, mark = _store_of(place, key, suffix)
-            yield StoredVideo(key, Path(remote.path_in(name)), f"{place}/{key}", mark,
-                              lambda verify, store=store, key=key: store.read(key, verify=verify))
+            yield StoredVideo(key, Path(remote.path_in(name)), f"{place}/{key}", mark, partial(store.read, key))
     except OSError as error:
         raise StoredDataError(f"{url}: cannot be read ({error.strerror or error})") from error
 
@@ -131,14 +131,13 @@ def _of_many(file: RemoteFile, shards: ShardFormat) -> Iterator[StoredVideo]:
     try:
         entries = sorted(shards.entries(file), key=lambda entry: entry.mark.key)
     except StoredDataError as error:  # as in a folder: reading says so
-        yield StoredVideo(path.stem, path, str(file), None, lambda verify, error=error: _raise(error))
+        yield StoredVideo(path.stem, path, str(file), None, partial(_raise, error))
         return
     for entry in entries:
-        yield StoredVideo(entry.mark.key, path, f"{file}:{entry.mark.key}", entry.mark,
-                          lambda verify, entry=entry: shards.read(file, entry, verify=verify))
+        yield StoredVideo(entry.mark.key, path, f"{file}:{entry.mark.key}", entry.mark, partial(shards.read, file, entry))
 
 
-def _raise(error: StoredDataError) -> Features:
+def _raise(error: StoredDataError, *, verify: bool) -> Features:
     raise error
 
 

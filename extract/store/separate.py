@@ -116,6 +116,10 @@ def load_numpy(file: BinaryIO, place: str | None = None) -> np.ndarray:
         raise StoredDataError(f"{place or file.name}: is not a NumPy array file ({error})") from error
 
 
+def _save_pickle(file: BinaryIO, array: np.ndarray) -> None:
+    pickle.dump(array, file, protocol=4)
+
+
 def _load_pickle(file: BinaryIO) -> np.ndarray:
     try:
         array = _ArraysOnly(io.BytesIO(file.read())).load()
@@ -128,4 +132,4 @@ def _load_pickle(file: BinaryIO) -> np.ndarray:
 
 
 NUMPY = SeparateFiles(".npy", _save_numpy, load_numpy)
-PICKLE = SeparateFiles(".pkl", lambda file, array: pickle.dump(array, file, protocol=4), _load_pickle)
+PICKLE = SeparateFiles(".pkl", _save_pickle, _load_pickle)

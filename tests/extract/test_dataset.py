@@ -1,5 +1,7 @@
 """FeatureDataset: every format, batches with masks, workers."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ def stored(request, tmp_path_factory, tiny, sample_videos):
 
 
 def test_every_video_as_it_is_stored(stored, sample_videos):
-    dataset = FeatureDataset(stored)
+    dataset = pickle.loads(pickle.dumps(FeatureDataset(stored)))  # as a loader's workers get it that are spawned, not forked
     assert len(dataset) == len(sample_videos)
     assert list(dataset.keys) == sorted(path.stem for path in sample_videos)
     for sample in dataset:
