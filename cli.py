@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from .commands import COMMANDS, FEATURE_TYPES, WITH_PRESETS, Command
+from .commands import COMMANDS, FEATURE_TYPES, WITH_PRESETS
 from .configs.load import file_value, keys_of, load_config, load_configs, nearest, shipped_values
 from .configs.presets import preset_files
 from .configs.schema import ExtractConfig
@@ -87,7 +87,7 @@ def _dispatch(argv: list[str]) -> int:
     if name in WITH_PRESETS and not (name == "retrieval evaluate" and file_value(given, "checkpoint")):  # which has its own
         shipped = (*shipped, *preset_files(given))
     if wants_help:
-        sys.stdout.write(_help(command, shipped))
+        sys.stdout.write(_help(name, shipped))
         return 0
     if name == "extract":  # for one model, or several
         return command.run(load_configs(ExtractConfig, given, shipped=lambda values: _shipped(name, values)))
@@ -170,15 +170,18 @@ def _overview() -> str:
     lines = ["clipreel: from video files to stored CLIP features.", "",
              "usage: python main.py feature_type=clip model_name=ViT-B/32 extraction_fps=1 video_paths=\"[a.mp4]\"",
              "       python main.py COMMAND key=value …        (also --key value, --key=value, --switch; config=FILE)",
-             "       python main.py feature_type=clip --help   every key with its default and meaning", "", "commands:"]
+             "       python main.py COMMAND --help             its keys with their defaults and meanings", "",
+             "commands:"]
     lines += [f"  {name:<22} {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(lines) + "\n"
 
 
-def _help(command: Command, shipped: tuple[str, ...]) -> str:
-    defaults = shipped_values(command.schema, shipped)
-    lines = [command.summary, "", "key = default  (allowed)", "    meaning", ""]
-    for key in keys_of(command.schema):
+def _help(name: str, shipped: tuple[str, ...]) -> str:
+    command = COMMANDS[name]
+    defaults, keys = shipped_values(command.schema, shipped), keys_of(command.schema)
+    words = " ".join([name, *(key.name.upper() for key in keys if key.positional), "key=value …"])
+    lines = [command.summary, "", f"usage: python main.py {words}", "", "key = default  (allowed)", "    meaning", ""]
+    for key in keys:
         default = defaults.get(key.name, key.default)
         lines += [f"{key.name} = {_shown(default)}  ({describe(key.kind)})", f"    {key.meaning}"]
     lines += ["config = null  (a file)", "    a YAML file of these keys; the command line wins over it"]
@@ -190,4 +193,6 @@ def _shown(default: Any) -> str:
         return "null"
     if isinstance(default, bool):
         return str(default).lower()
-    return "[]" if default == () else str(default)
+    if isinstance(default, tuple):
+        return f"[{', '.join(str(item) for item in default)}]"
+    return "(needed)" if default == "" else str(default)

@@ -21,7 +21,7 @@ class FramesConfig:
     size: int | None = key(None, "pixels of the shorter side; smaller videos are not enlarged; null: as the video is")
     prefix: str = key("image_%05d.jpg", "names of the pictures, counted from 1; .jpg or .png")
     quality: int = key(95, "of JPEG, 1 to 100")
-    accepted_formats: tuple[str, ...] = key((), "which files are videos, such as [.mp4, .mkv]; null: all that extract takes")
+    accepted_formats: tuple[str, ...] = key((), "which files are videos, such as [.mp4, .mkv]; []: all that extract takes")
     file_list: str | None = key(None, "only the videos that this text file names, a line each: a path, a file name or a stem")
     begin: int = key(0, "of the videos in order of names: the first one to do, counted from 0")
     end: int | None = key(None, "the first one not to do any more; null: all")

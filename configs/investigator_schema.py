@@ -20,7 +20,7 @@ class InvestigatorConfig:
 
     video_path: str | None = key(None, "the video to open first", positional=True, may_be_empty=True)
     CLIP: tuple[str, ...] = key((), "texts to begin with, at most 12", may_be_empty=True)
-    roots: tuple[str, ...] = key((), "folders whose videos may be opened; null: that of video_path, else the sample's")
+    roots: tuple[str, ...] = key((), "folders whose videos may be opened; []: that of video_path, else the sample's")
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     encoders: str | None = key(None, "further models that pages may choose, such as \"[{model_name: ViT-L/14}, {feature_type: "
                                      "open_clip, model_name: ViT-B-32, pretrained: laion2b_s34b_b79k}]\"")

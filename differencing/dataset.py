@@ -71,7 +71,9 @@ def _local(dataset: str) -> Path:
             wanted = ["*.parquet", "*.arrow"]
             return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns=wanted))
         except Exception as error:  # the hub's client raises a dozen kinds, all of them: it cannot be had
-            raise InputError(f"dataset={dataset}: is no file here, and cannot be fetched from the hub ({error})") from error
+            said = str(error).partition("\n")[0]
+            raise InputError(f"dataset={dataset}: is no file here, and cannot be fetched from the hub ({said}): "
+                             "give the path of a parquet or JSON file of it that was fetched elsewhere") from error
     raise InputError(f"dataset={dataset}: there is no such file or folder")
 
 

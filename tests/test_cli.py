@@ -235,6 +235,15 @@ def test_help_shows_the_feature_type_s_own_defaults(capsys):
     assert "video_paths = []  (one or a […] list)" in out
 
 
+def test_help_says_which_words_need_no_key_and_what_must_be_given(capsys):
+    cli.main(["pack", "--help"])
+    out = capsys.readouterr().out
+    assert "usage: python main.py pack FOLDER OUTPUT key=value …" in out
+    assert "folder = (needed)  (a text)" in out
+    cli.main(["retrieval", "train", "--help"])
+    assert "betas = [0.9, 0.98]  " in capsys.readouterr().out
+
+
 def test_help_is_quick_and_imports_nothing_heavy():
     """Under a second, and the reason why: three runs of main.py, the quickest counts."""
     seconds, times = [], ""
