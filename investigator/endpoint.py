@@ -111,8 +111,15 @@ def workbench_of(request: Request) -> Workbench:
     return request.app.state.workbenches.of(chosen)
 
 
-def refusal_response(error: Refusal) -> JSONResponse:
-    return JSONResponse({"error": {"code": error.code, "message": error.message, "do": error.do}}, error.status)
+class Json(JSONResponse):
+    """In ASCII: a file's name may hold bytes that are no text, which UTF-8 cannot write."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+def refusal_response(error: Refusal) -> Json:
+    return Json({"error": {"code": error.code, "message": error.message, "do": error.do}}, error.status)
 
 
 async def _answer(function: Function, has_body: bool, request: Request) -> Response:
@@ -131,7 +138,7 @@ async def _answer(function: Function, has_body: bool, request: Request) -> Respo
         log.error("%s failed", function.__name__, exc_info=error)
         return refusal_response(Refusal(500, "internal", f"a file cannot be read or written ({error.strerror})",
                                         "look at the disk and try again"))
-    return answer if isinstance(answer, Response) else JSONResponse(answer, headers={"cache-control": "no-store"})
+    return answer if isinstance(answer, Response) else Json(answer, headers={"cache-control": "no-store"})
 
 
 def _called(function: Function, request: Request, content: dict[str, Any]) -> Any:

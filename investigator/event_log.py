@@ -33,7 +33,7 @@ class EventLog:
     def append(self, kind: str, **content: Any) -> None:
         with self._lock:
             self._last += 1
-            text = json.dumps({"seq": self._last, "kind": kind, **content}, ensure_ascii=False)
+            text = json.dumps({"seq": self._last, "kind": kind, **content})  # ASCII: a file's name may be no text
             self._events.append((self._last, text))
             self._characters += len(text)
             while len(self._events) > 1 and (len(self._events) > self._most_events or self._characters > self._most_characters):

@@ -29,7 +29,7 @@ class VideoFile:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return _readable(self.path.name)
 
 
 class Library:
@@ -91,7 +91,7 @@ class Library:
             raise not_found(f"the video {path.name!r}")
         root = next((root for root in self.roots if real.is_relative_to(root)), real.parent)
         folder = real.parent.relative_to(root).as_posix()
-        return VideoFile(video_id(real), real, "" if folder == "." else folder, status.st_size, status.st_mtime * 1000)
+        return VideoFile(video_id(real), real, "" if folder == "." else _readable(folder), status.st_size, status.st_mtime * 1000)
 
     def _search(self) -> Iterable[VideoFile]:
         count = 0
@@ -118,3 +118,8 @@ class Library:
 def video_id(path: Path) -> str:
     """The same at every start, so that addresses of the page can be kept."""
     return "v" + hashlib.sha256(b"clipreel video\0" + os.fsencode(path)).hexdigest()[:20]
+
+
+def _readable(name: str) -> str:
+    """Of a name that is no UTF-8 what can be read of it; names may hold any bytes."""
+    return os.fsencode(name).decode("utf-8", "replace")

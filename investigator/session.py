@@ -55,7 +55,8 @@ class VideoSession:
     def duration_ms(self) -> float:
         """As measured when it was analysed, else as its headers say, else the last known time."""
         if self.stored is not None:
-            return self.stored.provenance.source.duration_seconds * 1000
+            begin = self.probe.begin_ms if self.probe is not None else 0.0
+            return begin + self.stored.provenance.source.duration_seconds * 1000
         if self.probe is not None and self.probe.duration_ms is not None:
             return self.probe.duration_ms
         snapshot = self.rows.snapshot()

@@ -167,8 +167,9 @@ class Workbench:
             record["state"] = "changed"
         else:
             source, settings = mark.provenance.source, mark.provenance.settings
+            begin_ms = headers.probe.begin_ms if headers.probe is not None else 0.0
             record |= {"state": "analysed", "rows": mark.shape[0], "extraction_fps": settings.extraction_fps,
-                       "duration_ms": source.duration_seconds * 1000}
+                       "duration_ms": begin_ms + source.duration_seconds * 1000}
         return record
 
     def count_analysed(self, files: Sequence[VideoFile]) -> int:

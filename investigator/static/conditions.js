@@ -26,11 +26,11 @@ export function changed({ analyse }) {
   };
 }
 
-export function unplayable(video, { copy, job }) {
+export function unplayable(video, { short, copy, job }) {
   const codecs = [video.video_codec, video.audio_codec].filter(Boolean).join(" with ");
   return {
-    kind: "warn", title: "This browser cannot play the file",
-    words: [`It holds ${codecs || "a codec that is not known"} in ${video.container ? video.container : "its container"}. It can be analysed all the same: curves, segments and thumbnails work.`,
+    kind: "warn", title: short ? "This browser cannot play the file to its end" : "This browser cannot play the file",
+    words: [short ? "Its clock does not begin at 0, and the browser goes only as far as its length. It can be analysed all the same." : `It holds ${codecs || "a codec that is not known"} in ${video.container ? video.container : "its container"}. It can be analysed all the same: curves, segments and thumbnails work.`,
       job ? "A playable copy is being made; it will start here by itself." : "A playable copy can be made beside it; the file itself is left as it is."],
     actions: job ? [] : [{ label: "Make a playable copy", act: copy, first: true }],
   };

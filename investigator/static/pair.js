@@ -68,7 +68,7 @@ export class Pair extends EventTarget {
     if (this.span && a.wanted === null && a.playing && a.shown >= this.span[1]) return this.seek(this.span[0]);
     if (this.free || !a.playing || a.wanted !== null || b.wanted !== null) return;
     const wanted = this.map.bOf(a.shown);
-    const ahead = b.video.currentTime - wanted;
+    const ahead = b.now - wanted;
     if (wanted < 0 || wanted >= b.duration) {
       if (b.playing) b.pause(); // before its first or after its last frame B holds it
       return;

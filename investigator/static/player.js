@@ -1,4 +1,5 @@
-// One video on screen. It tells which frame is really shown, and of many seeks in a row only the last one counts.
+// One video on screen. It tells which frame is really shown, and of many seeks in a row only the last one counts. All times are
+// from the file's beginning on, which is not 0 on every browser's clock.
 import { placeAt } from "./time.js";
 
 /**
@@ -9,11 +10,16 @@ export class Player extends EventTarget {
   constructor(video) {
     super();
     this.video = video;
+    this.origin = null; // what the browser's clock says at the file's beginning; null until it has loaded that
     this.frameTimes = null; // seconds of every frame, increasing, or null until known
     this.shown = 0; // the presented frame's time in seconds
     this.wanted = null; // where the running or waiting seek goes
     this.loop = null; // {start, end, again}: played once, or round and round
-    video.addEventListener("loadedmetadata", () => this.seek(this.wanted ?? 0));
+    video.addEventListener("loadeddata", () => {
+      const now = video.currentTime; // Chromium's clock goes by the file's timestamps, Firefox's by what has passed
+      this.origin = video.paused || now > 0.25 ? now : 0; // it may have played a moment already
+      this.seek(this.wanted ?? 0);
+    });
     for (const type of ["play", "pause", "ended", "loadedmetadata", "ratechange", "volumechange", "emptied"]) {
       video.addEventListener(type, () => this.tell("state"));
     }
@@ -26,7 +32,7 @@ export class Player extends EventTarget {
 
   /** Shows another file, from `seconds` on. */
   load(url, seconds = 0) {
-    this.frameTimes = null;
+    this.origin = this.frameTimes = null;
     this.loop = null;
     this.shown = this.wanted = seconds; // wanted until it is there, whatever frame comes first
     this.video.src = url;
@@ -34,12 +40,19 @@ export class Player extends EventTarget {
 
   unload() {
     this.wanted = null;
-    this.frameTimes = null;
+    this.origin = this.frameTimes = null;
     this.video.removeAttribute("src");
     this.video.load();
   }
 
-  get duration() { return Number.isFinite(this.video.duration) ? this.video.duration : this.frameTimes?.at(-1) ?? 0; }
+  /** Seconds from the beginning on that have passed on the browser's clock. */
+  get now() { return this.video.currentTime - (this.origin ?? 0); }
+  get duration() {
+    const said = this.video.duration - (this.origin ?? 0);
+    return Math.max(Number.isFinite(said) ? said : 0, this.frameTimes?.at(-1) ?? 0);
+  }
+  /** Whether the browser cannot go as far as the frames do: Chromium cannot in MP4 files that begin late. */
+  get short() { return this.origin !== null && this.origin + (this.frameTimes?.at(-1) ?? 0) > this.video.duration + 0.5; }
   get playing() { return !this.video.paused && !this.video.ended; }
 
   /** The number of the frame on screen at `seconds`, counted from 0, by the frames' own times; null until they are known. */
@@ -60,7 +73,7 @@ export class Player extends EventTarget {
     const end = this.frameTimes?.at(-1) ?? this.duration;
     this.wanted = Math.min(Math.max(0, seconds), end || seconds);
     this.tell("seeking", { time: this.wanted });
-    if (!this.video.seeking && this.video.readyState > 0) this.#go();
+    if (!this.video.seeking && this.origin !== null) this.#go();
   }
 
   /** Shows frame `number`. */
@@ -104,7 +117,7 @@ export class Player extends EventTarget {
       const next = this.frameTimes[frame + 1] ?? Math.max(this.duration, this.frameTimes[frame]);
       target = this.frameTimes[frame] + (next - this.frameTimes[frame]) / 2;
     }
-    this.video.currentTime = Math.min(target, this.duration || target);
+    this.video.currentTime = this.origin + Math.min(target, this.duration || target);
   }
 
   #settled() {
@@ -115,8 +128,9 @@ export class Player extends EventTarget {
   }
 
   #follow() {
-    const presented = (time) => {
-      this.shown = time;
+    const presented = (mediaTime) => {
+      if (this.origin === null) return;
+      const time = this.shown = mediaTime - this.origin;
       this.tell("frame", { time });
       const loop = this.loop;
       if (!loop || this.wanted !== null) return;
@@ -130,7 +144,7 @@ export class Player extends EventTarget {
       const next = (_, frame) => { presented(frame.mediaTime); this.video.requestVideoFrameCallback(next); };
       this.video.requestVideoFrameCallback(next);
     } else {
-      const next = () => { if (this.video.currentTime !== this.shown) presented(this.video.currentTime); requestAnimationFrame(next); };
+      const next = () => { if (this.now !== this.shown) presented(this.video.currentTime); requestAnimationFrame(next); };
       requestAnimationFrame(next);
     }
   }

@@ -186,7 +186,7 @@ export class Watch {
     curves.addEventListener("trouble", (event) => this.notices.complain(event.detail));
     player.addEventListener("frame", (event) => this.#tick(event.detail.time));
     player.addEventListener("seeking", (event) => { curves.setTarget(event.detail.time); this.list.tick(); });
-    player.addEventListener("settled", () => { curves.setTarget(null); this.list.tick(); app.changed(); });
+    player.addEventListener("settled", () => { curves.setTarget(null); this.list.tick(); app.changed(); if (player.short) this.draw(); });
     player.addEventListener("trouble", (event) => { if (event.detail.code !== "NotAllowedError" && this.state.video) { this.unplayable = true; this.draw(); } });
     player.addEventListener("state", () => app.changed());
 
@@ -202,7 +202,7 @@ export class Watch {
     session.addEventListener("drawn", () => this.draw());
     session.addEventListener("segments", () => this.draw());
     session.addEventListener("moments", () => this.draw());
-    session.addEventListener("frames", (event) => { player.frameTimes = event.detail.times; this.controls.tick(); });
+    session.addEventListener("frames", (event) => { player.frameTimes = event.detail.times; this.controls.tick(); if (player.short) this.draw(); });
     session.addEventListener("finished", () => announce("The analysis is complete."));
     session.addEventListener("trouble", (event) => this.notices.complain(event.detail.error));
     session.addEventListener("video", (event) => {

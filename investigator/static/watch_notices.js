@@ -67,7 +67,7 @@ export class WatchNotices {
     ].filter(Boolean);
     fillNotices(byId("watch-notice"), parts);
     const job = session.job("proxy");
-    fillNotices(byId("screen-notice"), this.watch.unplayable && video.state !== "missing" ? [conditions.unplayable(video, { job, copy: () => this.#copy() })] : []);
+    fillNotices(byId("screen-notice"), (this.watch.unplayable || player.short) && video.state !== "missing" ? [conditions.unplayable(video, { short: player.short, job, copy: () => this.#copy() })] : []);
     showStatus(byId("status"), [...session.jobs.values()], this.#idle(video), (answer) => session.takeJob(answer));
   }
 

@@ -13,6 +13,8 @@ from clipreel.extract.store.store import FeatureStore
 from clipreel.extract.videos import VideoItem
 from clipreel.investigator.passes import keyframes
 from clipreel.investigator.probe import probe
+from clipreel.tests.investigator.coded_videos import copy_later
+from clipreel.tests.investigator.conftest import SAMPLE
 from clipreel.tests.investigator.counting_encoder import CountingEncoder
 from clipreel.tests.viclip_small import write_small
 
@@ -202,4 +204,14 @@ def test_windows_of_frames(start, videos, tmp_path):
 def test_probe_says_what_a_browser_is_asked(videos):
     said = probe(videos / "three_scenes.mp4")
     assert said.mime is not None and said.mime.startswith('video/mp4; codecs="avc1.')
-    assert probe(videos / "moving_shapes.webm").mime == 'video/webm; codecs="vp9"'
+    assert probe(videos / "moving_shapes.webm").mime == 'video/webm; codecs="vp09.00.40.08"'  # in MP4 "vp9" says too little
+
+
+def test_sound_that_comes_before_the_picture_is_part_of_the_time(start, tmp_path):
+    copy_later(SAMPLE / "blue_ring_with_tone.mp4", tmp_path / "sound_first.mkv", 1.5, sound_first=True)
+    client, _ = start(video_path=str(tmp_path / "sound_first.mkv"), output_path=str(tmp_path / "output"))
+    video = client.get("/api/state").json["video"]
+    client.analyse(video)
+    header, times, _ = client.curves(video, [client.text("a blue ring")])
+    lengths = [header["duration_ms"], client.get("/api/videos").json["videos"][0]["duration_ms"]]
+    assert lengths == pytest.approx([7506, 7506], abs=30) and times[0] == pytest.approx(1500, abs=30)

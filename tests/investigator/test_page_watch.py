@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from clipreel.tests.investigator.coded_videos import copy_later
 from PIL import Image
 
 
@@ -25,6 +26,24 @@ def test_a_click_anywhere_in_the_plot_shows_the_frame_of_that_time(visit, site, 
         x = round(x)
         tab.page.mouse.click(x, y)
         assert tab.settled_code() == frame_on_screen(times, tab.plot_time(x, 0, end))
+
+
+@pytest.mark.parametrize("name", ["late.webm", "late.mp4"])
+def test_a_file_whose_timestamps_begin_late(visit, site, name):
+    copy_later(site.folder / "uneven.webm", site.folder / name, 7.3)
+    video, times = site.client.post("/api/videos", {"path": name}).json, site.times["uneven.webm"]
+    tab = visit(f"#/watch?v={video['id']}&t=2")
+    tab.until("/frame \\d+ of 120/.test(document.querySelector('#controls .now').textContent)")
+    assert tab.settled_code() == frame_on_screen(times, 2)
+    end = video["duration_ms"] / 1000
+    assert times[-1] < end < times[-1] + 0.2
+    if name == "late.mp4":  # Chromium goes no further than the length, on a clock that begins at 7.3 s
+        tab.until("document.querySelector('#screen-notice').innerText.includes('to its end')")
+    else:
+        x, y = tab.plot_pixel(0.8 * end, 0, end)
+        tab.page.mouse.click(round(x), y)
+        assert tab.settled_code() == frame_on_screen(times, tab.plot_time(round(x), 0, end))
+    (site.folder / name).unlink()
 
 
 def test_a_click_in_a_zoomed_plot_after_a_reset_and_after_playing(visit, site):

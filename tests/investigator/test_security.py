@@ -4,6 +4,7 @@ import base64
 import os
 import socket
 import struct
+import sys
 from urllib.parse import urlsplit
 
 import pytest
@@ -128,6 +129,18 @@ def test_names_are_only_ever_text(start, videos, tmp_path):
     clip = client.wait(client.post(f"/api/videos/{video['id']}/clips", clips).json["id"])["result"]["clips"][0]
     assert clip["name"].startswith("i_touch_x_")
     assert "<" not in clip["name"] and '"' not in clip["name"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
+def test_a_name_that_is_no_text(start, videos, tmp_path):
+    (videos / os.fsdecode(b"caf\xe9.mp4")).write_bytes((videos / "three_scenes.mp4").read_bytes())
+    client, _ = start(roots=(str(videos),), output_path=str(tmp_path / "output"))
+    listed = {video["name"]: video["id"] for video in client.get("/api/videos").json["videos"]}
+    assert "three_scenes.mp4" in listed
+    video = listed["caf\N{REPLACEMENT CHARACTER}.mp4"]
+    client.analyse(video)
+    wanted = {"queries": [{"query": client.text("a dog"), "threshold": -1}], "format": "json"}
+    assert client.post(f"/api/videos/{video}/export", wanted).json["video"] == "caf\N{REPLACEMENT CHARACTER}.mp4"
 
 
 def test_limits(start, videos, tmp_path):
