@@ -136,7 +136,7 @@ def _yaml(place: str, text: str) -> dict[str, Any]:
         content = OmegaConf.to_container(OmegaConf.load(io.StringIO(_verbatim(text))), resolve=False)
     except OSError as error:  # what OmegaConf makes of a text without a key
         raise ConfigError(f"{place}: cannot be read ({error})") from error
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:  # the last of lists within lists within lists
         raise ConfigError(f"{place}: is not valid YAML ({error})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{place}: allowed is a mapping of keys to values, such as `batch_size: 32`")

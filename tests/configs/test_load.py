@@ -74,7 +74,7 @@ def test_a_bom_an_empty_file_and_a_home_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("text", "part"), [
     ("a: b: c\n", "not valid YAML"), ("[1, 2]\n", "allowed is a mapping"),
     ("a: 1\na: 2\n", "not valid YAML"), ("a: [1\n", "not valid YAML"), ("a: !!python/name:os.system\n", "not valid YAML"),
-    ("null: 3\n", "not valid YAML"), ("a: *b\n", "not valid YAML"),
+    ("null: 3\n", "not valid YAML"), ("a: *b\n", "not valid YAML"), (f"a: {'[' * 2000}{']' * 2000}\n", "not valid YAML"),
 ])
 def test_files_that_are_no_config(tmp_path, text, part):
     with pytest.raises(ConfigError, match=part) as caught:
