@@ -76,15 +76,16 @@ class CurveMaker:
 
     def segments(self, session: VideoSession, query_id: str, scale: str, rule: SegmentRule, *, among: Sequence[str] = (),
                  blocked_by: Sequence[tuple[str, float]] = ()) -> tuple[Snapshot, list[Segment]]:
-        """`blocked_by`: (query, threshold) on the same scale (raw for `share`): there is no segment where it is reached."""
+        """`blocked_by`: (query, its log-odds on whatever scale): there is no segment where they are reached."""
         ids = list(dict.fromkeys([query_id, *among])) if scale == "share" else [query_id]
         made = self.curves(session, ids, scale)
         snapshot = made.snapshot
         if not len(snapshot):
             return snapshot, []
         blocked = np.zeros(len(snapshot), dtype=bool)
-        for other, threshold in blocked_by:
-            blocked |= self.curves(session, [other], "raw" if scale == "share" else scale).scores[0] >= threshold
+        neutral = self._model.neutral() if blocked_by else np.empty(0)
+        for other, least_odds in blocked_by:
+            blocked |= self._pair(session, snapshot, other, neutral)[1] >= least_odds
         marks = session.marks().get(query_id, [])
         return snapshot, find_segments(snapshot.times_ms, made.scores[0], session.duration_ms, rule, blocked, marks)
 

@@ -37,7 +37,7 @@ class Asked:
 
     def text(self, name: str, default: str | None = None, *, most: int = 4096) -> str:
         value = self.content.get(name, default)
-        if not isinstance(value, str) or len(value) > most:
+        if not isinstance(value, str) or len(value) > most or any("\ud800" <= one <= "\udfff" for one in value):  # half a character
             raise bad_request(f"{name}: allowed is a text of at most {most} characters")
         return value
 

@@ -71,12 +71,13 @@ def segments_vtt(video: ExportedVideo, queries: Sequence[QuerySegments]) -> str:
 
 
 def segments_edl(video: ExportedVideo, queries: Sequence[QuerySegments]) -> str:
-    """CMX 3600: one cut after the other, source and record times in frames at the video's rate."""
-    rate = max(1, round(video.fps)) if math.isfinite(video.fps) and video.fps > 0 else 25
+    """CMX 3600: one cut after the other. Timecodes number the video's frames: at 29.97 a second, 01:00:00:00 is the 108,000th."""
+    fps = video.fps if math.isfinite(video.fps) and video.fps > 0 else 25.0
+    rate = max(1, round(fps))
     lines, record = [f"TITLE: {_line(video.name)}", "FCM: NON-DROP FRAME", ""], 0
     for number, (one, label) in enumerate(_cues(queries), start=1):
-        begin = round(one.begin_ms * rate / 1000)
-        length = max(1, round(one.end_ms * rate / 1000) - begin)
+        begin = round(one.begin_ms * fps / 1000)
+        length = max(1, round(one.end_ms * fps / 1000) - begin)
         lines += [f"{number:03d}  AX       V     C        {_timecode(begin, rate)} {_timecode(begin + length, rate)} "
                   f"{_timecode(record, rate)} {_timecode(record + length, rate)}",
                   f"* FROM CLIP NAME: {_line(video.name)}", f"* COMMENT: {_line(label)}", ""]

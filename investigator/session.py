@@ -70,9 +70,8 @@ class VideoSession:
     def thumbnails(self) -> Thumbnails:
         with self._lock:
             if self._thumbnails is None:
-                width, height = (self.probe.width, self.probe.height) if self.probe is not None else (16, 9)
                 headers = self.probe.duration_ms if self.probe is not None else None
-                self._thumbnails = Thumbnails(self.folder / "thumbnails.npz", headers or self.duration_ms, width, height)
+                self._thumbnails = Thumbnails(self.folder / "thumbnails.npz", headers or self.duration_ms)
             return self._thumbnails
 
     def partial(self, identity: EncoderIdentity) -> PartialRows:

@@ -41,12 +41,11 @@ class SpriteSheets:
 
 class Thumbnails:
     """One picture for each of at most 240 equal parts of the video: the first one seen of a part, or the nearest to its middle
-    of those that are offered later."""
+    of those that are offered later. The very first picture says how wide and high they are: headers do not tell what is turned."""
 
-    def __init__(self, file: Path, duration_ms: float, width: int, height: int):
+    def __init__(self, file: Path, duration_ms: float):
         self._file = file
-        scale = min(_WIDTH / max(width, 1), _HEIGHT / max(height, 1))
-        self.width, self.height = max(2, round(width * scale)), max(2, round(height * scale))
+        self.width, self.height = _WIDTH, _HEIGHT
         self._part_ms = max(duration_ms / MOST, 250.0)
         self._lock = threading.Lock()
         self._pictures: dict[int, tuple[float, np.ndarray]] = {}
@@ -58,6 +57,8 @@ class Thumbnails:
         part, middle = self._part(time_ms)
         with self._lock:
             kept = self._pictures.get(part)
+            if not self._pictures:
+                self._fit(picture.shape[1], picture.shape[0])
         if kept is not None and abs(kept[0] - middle) <= abs(time_ms - middle):
             return
         if self.complete and kept is not None:
@@ -89,7 +90,7 @@ class Thumbnails:
             parts = sorted(self._pictures)
             times = np.array([self._pictures[part][0] for part in parts])
             pictures = np.stack([self._pictures[part][1] for part in parts])
-        said = json.dumps({"complete": self.complete, "part_ms": self._part_ms}).encode()
+        said = json.dumps({"complete": self.complete, "part_ms": self._part_ms, "size": [self.width, self.height]}).encode()
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._file, lambda file: np.savez(file, allow_pickle=False, said=np.frombuffer(said, np.uint8),
@@ -128,15 +129,21 @@ class Thumbnails:
         part = int(max(time_ms, 0.0) // self._part_ms)
         return part, (part + 0.5) * self._part_ms
 
+    def _fit(self, width: int, height: int) -> None:
+        scale = min(_WIDTH / width, _HEIGHT / height)
+        self.width, self.height = max(2, round(width * scale)), max(2, round(height * scale))
+
     def _read(self) -> None:
         if not self._file.is_file():
             return
         try:
             with open(self._file, "rb") as file, np.load(file, allow_pickle=False) as content:
                 said = json.loads(content["said"].tobytes())
-                times, pictures = content["times_ms"], _pictures(content["sheet"], self.width, self.height)
+                width, height = said["size"]
+                times, pictures = content["times_ms"], _pictures(content["sheet"], width, height)
                 if said["part_ms"] != self._part_ms or len(times) != len(pictures):
                     return
+                self.width, self.height = width, height
                 self._pictures = {self._part(time)[0]: (time, picture)
                                   for time, picture in zip(times.tolist(), pictures, strict=True)}
                 self.complete, self._revision = bool(said["complete"]), len(times)

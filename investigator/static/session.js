@@ -86,12 +86,15 @@ export class Session extends EventTarget {
   }
 
   exportFile(format, what, only) {
-    const queries = what === "scores" ? this.queries.ready.map((query) => this.segmentsBody(query)) : [this.segmentsBody()];
+    if (this.queries.focused?.state !== "ready") return this.tell("trouble", { error: { message: "There is no text yet.", advice: "Add one: segments and scores are a text's." } });
+    const shown = this.queries.ready.filter((query) => this.scale !== "share" || this.among.includes(query.id));
+    const queries = what === "scores" ? shown.map((query) => this.segmentsBody(query)) : [this.segmentsBody()];
     return this.#command(() => download(`api/videos/${this.id}/export`, { format, what, queries, only }, `${this.state.video.name}.${format}`));
   }
 
   cutClips(mode, only) {
-    const wanted = this.segments.segments.filter((one) => only === "all" || (only === "kept" ? one.state === "keep" : one.state !== "reject"));
+    const wanted = (this.segments?.segments ?? []).filter((one) => only === "all" || (only === "kept" ? one.state === "keep" : one.state !== "reject"));
+    if (!wanted.length) return this.tell("trouble", { error: { message: "There is no such segment to cut out.", advice: "Drag the threshold down in the plot, or take others in the menu." } });
     return this.#command(async () => this.takeJob(await post(`api/videos/${this.id}/clips`, {
       mode, padding_ms: 0, segments: wanted.map((one) => ({ begin_ms: one.start * 1000, end_ms: one.end * 1000 })) })));
   }
@@ -193,7 +196,7 @@ export class Session extends EventTarget {
   get shown() { return this.queries.ready.filter((query) => !query.hidden && this.reading?.raw.has(query.id)); }
 
   /** Ids that a share is among: what is shown, without the texts that are to be left out. */
-  get among() { return this.shown.filter((query) => !query.negative).map((query) => query.id); }
+  get among() { return [...new Set(this.shown.filter((query) => !query.negative).map((query) => query.id))]; }
 
   /** The scale on screen: share needs two texts, and until then it is the baseline's. */
   get scale() { return this.state.scale === "share" && this.among.length < 2 ? "baseline" : this.state.scale; }
@@ -261,7 +264,7 @@ export class Session extends EventTarget {
 
 /** The texts of CLIP= as queries. */
 export function startTexts(info) {
-  return info.texts.slice(0, info.limits.queries).map((text, slot) => ({ slot, kind: "text", text, negative: false, hidden: false }));
+  return [...new Set(info.texts)].slice(0, info.limits.queries).map((text, slot) => ({ slot, kind: "text", text, negative: false, hidden: false }));
 }
 
 /** `given` (of an address) as queries of `queries`; those that are there already keep their id. */

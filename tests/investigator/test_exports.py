@@ -83,6 +83,9 @@ def test_edl():
     assert lines[3] == "001  AX       V     C        00:00:01:00 00:00:02:13 00:00:00:00 00:00:01:13"
     assert lines[7] == "002  AX       V     C        01:01:01:06 01:01:02:00 00:00:01:13 00:00:02:07"
     assert "* COMMENT: a <b> & c" in lines
+    ntsc = ExportedVideo("a.mp4", 7_260_000.0, 30000 / 1001, {})  # 108,000 frames are 3603.6 s of it
+    hour = segments_edl(ntsc, [QuerySegments("x", [Segment(3_603_600.0, 3_604_601.0, 3_603_600.0, 0.5, 0.4)])]).splitlines()[3]
+    assert "C        01:00:00:00 01:00:01:00 00:00:00:00 00:00:01:00" in hour
 
 
 @given(SEGMENTS)

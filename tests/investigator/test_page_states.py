@@ -75,6 +75,10 @@ def test_no_text(visit, site, axe, pictures):
     tab = visit(f"#/watch?v={site.ids['coded.webm']}&none=1")
     tab.until("document.querySelector('#plot .empty').innerText.includes('Type what to look for')")
     look(tab, pictures, "no_text", axe)
+    for label, words in (("CSV table", "There is no text yet"), ("Clips, cut exactly", "There is no such segment")):
+        tab.page.locator("summary", has_text="Export").click()
+        tab.page.get_by_role("button", name=label).click()
+        tab.until("document.querySelector('#watch-notice').innerText.includes(x)", words)
     tab.page.locator("#plot .empty button").first.click()
     tab.ready(1)
 

@@ -8,6 +8,7 @@ from clipreel.errors import OutputError, UnreadableVideoError
 from clipreel.investigator.control import Control, StoppedError
 from clipreel.investigator.frame_picture import frame_at
 from clipreel.investigator.probe import probe
+from clipreel.investigator.thumbnails import Thumbnails
 from clipreel.investigator.transcode import copy_part, encode_part
 from clipreel.tests.media import read_code
 
@@ -74,3 +75,11 @@ def test_a_copy_that_is_cancelled_or_cannot_be_made_leaves_nothing(zoo, tmp_path
     with pytest.raises(UnreadableVideoError):
         encode_part(tmp_path / "list.mp4", tmp_path / "b.webm", "webm", 0.0, 1e9, lambda done: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "list.mp4"]
+
+
+def test_thumbnails_of_a_video_that_is_held_upright(tmp_path):
+    made = Thumbnails(tmp_path / "thumbnails.npz", 1000.0)
+    made.offer(0.0, np.zeros((320, 180, 3), np.uint8))  # as decoded; its headers say 320x180 and do not say how it is turned
+    made.finish()
+    kept = Thumbnails(tmp_path / "thumbnails.npz", 1000.0)
+    assert [(one.width, one.height, one.complete) for one in (made, kept)] == 2 * [(51, 90, True)]

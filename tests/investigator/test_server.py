@@ -94,9 +94,11 @@ def test_segments_marks_and_exports(opened):
     address = f"/api/videos/{video}/segments"
     (segment,) = client.post(address, {"query": red, "scale": "baseline"}).json["segments"]
     assert segment["begin_ms"] == 0 and 3000 < segment["end_ms"] < 5000 and segment["state"] is None
-    both = client.post(address, {"query": red, "scale": "raw", "threshold": -1, "not": [{"query": blue, "threshold": 0.4}]}).json
+    both = client.post(address, {"query": red, "scale": "raw", "threshold": -1, "not": [{"query": blue, "threshold": 0}]}).json
     assert all(one["end_ms"] < 6000 or one["begin_ms"] > 6000 for one in both["segments"])
     assert both["total_ms"] < 8000
+    nowhere = [{"query": client.text("a purple ring"), "threshold": 0}]  # never seen, though its cosines are above 0
+    assert client.post(address, {"query": red, "scale": "raw", "threshold": -1, "not": nowhere}).json["total_ms"] == 8000
     client.post(f"/api/videos/{video}/marks", {"query": red, "time_ms": segment["peak_ms"], "state": "keep"})
     again = client.post(address, {"query": red, "scale": "baseline"}).json
     assert again["segments"][0]["state"] == "keep" and again["precision"] == 1.0
@@ -251,6 +253,7 @@ def test_wrong_requests_are_answered_in_words(opened):
     for status, answer in [
         (404, client.get("/api/videos/vnothing")), (404, client.get("/nowhere")), (405, client.get("/api/search")),
         (400, client.post("/api/queries", {"text": " "})), (400, client.post("/api/queries", {"text": "x" * 301})),
+        (400, client.post("/api/queries", {"text": "half an emoji: \ud83d"})),
         (400, client.post("/api/queries", {})), (400, client.post("/api/queries", {"text": 7})),
         (404, client.get(f"/api/videos/{video}/curves?q=qt0000")),
         (400, client.get(f"/api/videos/{video}/curves?q={red}&scale=mood")),
