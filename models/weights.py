@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -114,7 +115,7 @@ def _kind(path: Path) -> str:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = archive.namelist()
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError, struct.error) as error:
             raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): {_REPLACE}") from error
         return "torchscript" if any(member.endswith("/constants.pkl") for member in members) else "torch"
     if head[:1] == b"\x80":
@@ -155,7 +156,8 @@ def _read_torch(path: Path) -> object:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         raise WeightsError(f"the checkpoint {path} holds more than tensors or is damaged ({reason}), and reading it "
                            f"whole could run what it holds: {_RESAVE}") from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError,
+            MemoryError, struct.error) as error:
         # Whatever the parser trips over in a file that somebody else made.
         raise WeightsError(f"the checkpoint {path} is cut short or damaged ({error}): {_REPLACE}") from error
 

@@ -124,6 +124,8 @@ def whole_zip() -> bytes:
     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
     (whole_zip()[:-100], "cut short or damaged"),
     (whole_zip()[:40], "cut short or damaged"),
+    (whole_zip().replace(b"PK\x01\x02" + bytes(4), b"PK\x01\x02\x00\x00\xff\x00"), "damaged"),  # of zip's version 25.5
+    (b"\x80\x02X\x01", "damaged"),  # a length of four bytes that has one
     (b"\x80\x02\x8a\nl\xfc\x9cF", "damaged"),
     (b"\x80", "damaged"),
     ((1000).to_bytes(8, "little") + b'{"a":' + b" " * 2000, "damaged"),
