@@ -5,41 +5,23 @@ No command line is made, so no name can be taken for an option; files are opened
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ClipreelError, DamagedVideoError, OutputError
 from ..extract.decode.container import open_container, video_stream
 from ..extract.decode.picture import PictureMaker
 from ..extract.store.files import put_in_place, temporary_beside
+from .part_writer import CODECS, Format, PartWriter
 
 if TYPE_CHECKING:
     import av
     import av.container
-
-Format = Literal["webm", "mp4"]
-_MOST_SIDE = 1920  # of a copy: larger pictures are made for screens that are not there
-
-
-@dataclass(frozen=True)
-class _Codecs:
-    """`options` are for speed: such copies are made while somebody waits."""
-
-    picture: str
-    sound: str
-    options: dict[str, str]
-    container_options: dict[str, str]
-
-
-_CODECS: dict[Format, _Codecs] = {
-    "webm": _Codecs("libvpx-vp9", "libopus", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "34", "b": "0"}, {}),
-    "mp4": _Codecs("libx264", "aac", {"preset": "veryfast", "crf": "23"}, {"movflags": "+faststart"}),
-}
 
 
 def encode_part(source: Path, target: Path, form: Format, begin_ms: float, end_ms: float,
@@ -51,7 +33,7 @@ def encode_part(source: Path, target: Path, form: Format, begin_ms: float, end_m
 
     Raises: UnreadableVideoError, DamagedVideoError (nothing of the part decodes), OutputError.
     """
-    codecs = _CODECS[form]
+    codecs = CODECS[form]
     with open_container(source) as container, _written(target, codecs.container_options) as output:
         picture = video_stream(container, source)
         heard = next(iter(container.streams.audio), None)
@@ -60,38 +42,37 @@ def encode_part(source: Path, target: Path, form: Format, begin_ms: float, end_m
         if heard is not None:
             _hear_again(heard)
         maker = PictureMaker(source, picture.sample_aspect_ratio)
-        sound: Any = output.add_stream(codecs.sound, rate=48000, layout="stereo") if heard is not None else None
         start = Fraction(container.start_time or 0, 1_000_000)
         shift = Fraction(str(begin_ms)) / 1000
         if begin_ms > 0:
             container.seek(int((shift + start) * 1_000_000), backward=True)
-        made: Any = None
+        writer, before, last = PartWriter(output, codecs, picture, heard), None, None
         for frame in _frames(container, [one for one in (picture, heard) if one is not None]):
             if frame.pts is None or frame.time_base is None:
                 continue
             seconds = frame.pts * Fraction(frame.time_base) - start
             time_ms = float(seconds * 1000)
+            if isinstance(frame, _video_frame()) and not writer.begun:
+                writer.begin(maker.picture(frame))
             if time_ms < begin_ms - 0.5 or time_ms >= end_ms:
                 if time_ms >= end_ms + 2000:  # sound and picture are not interleaved more loosely than that
                     break
-                continue
-            if isinstance(frame, _video_frame()):
-                pixels = _fitted(maker.picture(frame))
-                if made is None:
-                    made = _picture_stream(output, codecs, pixels.shape[1], pixels.shape[0], picture)
-                for packet in made.encode(_frame_of(pixels, made, seconds - shift)):
-                    output.mux(packet)
+                if isinstance(frame, _video_frame()) and time_ms < begin_ms:
+                    before = frame
+            elif isinstance(frame, _video_frame()):
+                if before is not None and time_ms > begin_ms + 0.5:
+                    writer.picture(maker.picture(before), Fraction(0))  # still on screen where the part begins
+                before, last = None, frame
+                writer.picture(maker.picture(frame), seconds - shift)
                 advance(time_ms - begin_ms)
-            elif sound is not None:
-                frame.pts = None  # counted by the encoder, from where the part begins
-                for packet in sound.encode(frame):
-                    output.mux(packet)
-        if made is None:
+            else:
+                writer.hear(frame, seconds - shift)
+        if before is not None:
+            writer.picture(maker.picture(before), Fraction(0))
+            last = before
+        if last is None:
             raise DamagedVideoError(f"{source.name}: no picture between {begin_ms:.0f} and {end_ms:.0f} ms decodes")
-        for stream in (made, sound):
-            if stream is not None:
-                for packet in stream.encode(None):
-                    output.mux(packet)
+        writer.end(maker.picture(last), Fraction(str(end_ms)) / 1000 - shift if math.isfinite(end_ms) else None)
 
 
 def copy_part(source: Path, target: Path, begin_ms: float, end_ms: float, advance: Callable[[float], object]) -> float:
@@ -173,35 +154,6 @@ def _written(target: Path, options: dict[str, str]) -> Iterator[av.container.Out
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _picture_stream(output: av.container.OutputContainer, codecs: _Codecs, width: int, height: int, source: Any) -> Any:
-    rate = source.average_rate or source.guessed_rate or Fraction(25)
-    stream: Any = output.add_stream(codecs.picture, rate=min(Fraction(rate), Fraction(120)), options=codecs.options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.codec_context.colorspace = stream.codec_context.color_range = 1  # BT.709, as `_frame_of` makes them
-    stream.codec_context.time_base = Fraction(1, 90_000)
-    stream.codec_context.gop_size = max(1, round(float(min(Fraction(rate), Fraction(120)))))  # a key frame a second: quick seeks
-    return stream
-
-
-def _frame_of(pixels: Any, stream: Any, seconds: Fraction) -> av.VideoFrame:
-    import av
-
-    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
-    frame.time_base, frame.pts = Fraction(1, 90_000), max(0, round(seconds * 90_000))
-    return frame
-
-
-def _fitted(pixels: Any) -> Any:
-    """At most 1920 pixels a side, and even."""
-    import numpy as np
-    from PIL import Image
-
-    height, width = pixels.shape[:2]
-    scale = min(1.0, _MOST_SIDE / max(height, width))
-    size = (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
-    return pixels if size == (width, height) else np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
 
 
 def _frames(container: Any, streams: list[Any]) -> Iterator[Any]:

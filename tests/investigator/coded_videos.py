@@ -93,13 +93,12 @@ def write_coded(path: Path, script: VideoScript, *, ticks_ms: Sequence[int] | No
     return times
 
 
-def copy_later(source: Path, target: Path, seconds: float, *, sound_first: bool = False) -> None:
-    """The same video with its pictures' timestamps raised; with `sound_first` its sound as it was."""
+def copy_later(source: Path, target: Path, seconds: float, *kinds: str) -> None:
+    """The same packets with raised timestamps: of these kinds of streams (`video`, `audio`), or of all."""
     with av.open(str(source)) as whole, av.open(str(target), "w") as later:
-        copies = {one.index: later.add_stream_from_template(one)
-                  for one in (*whole.streams.video, *(whole.streams.audio if sound_first else ()))}
-        for packet in whole.demux(*(whole.streams[index] for index in copies)):
+        copies = {one.index: later.add_stream_from_template(one) for one in (*whole.streams.video, *whole.streams.audio)}
+        for packet in whole.demux():
             if packet.pts is not None and packet.dts is not None:
-                shift = round(seconds / packet.time_base) if packet.stream.type == "video" else 0
+                shift = round(seconds / packet.time_base) if not kinds or packet.stream.type in kinds else 0
                 packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, copies[packet.stream.index]
                 later.mux(packet)

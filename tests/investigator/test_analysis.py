@@ -208,7 +208,7 @@ def test_probe_says_what_a_browser_is_asked(videos):
 
 
 def test_sound_that_comes_before_the_picture_is_part_of_the_time(start, tmp_path):
-    copy_later(SAMPLE / "blue_ring_with_tone.mp4", tmp_path / "sound_first.mkv", 1.5, sound_first=True)
+    copy_later(SAMPLE / "blue_ring_with_tone.mp4", tmp_path / "sound_first.mkv", 1.5, "video")
     client, _ = start(video_path=str(tmp_path / "sound_first.mkv"), output_path=str(tmp_path / "output"))
     video = client.get("/api/state").json["video"]
     client.analyse(video)

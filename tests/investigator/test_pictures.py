@@ -10,6 +10,7 @@ from clipreel.investigator.frame_picture import frame_at
 from clipreel.investigator.probe import probe
 from clipreel.investigator.thumbnails import Thumbnails
 from clipreel.investigator.transcode import copy_part, encode_part
+from clipreel.tests.investigator.coded_videos import copy_later, scenes_script, write_coded
 from clipreel.tests.media import read_code
 
 
@@ -50,6 +51,28 @@ def test_a_part_is_cut_to_the_frame_with_its_sound(sample_videos, tmp_path):
     with av.open(str(target)) as container:
         loud = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
     assert abs(loud).max() > 0.05
+
+
+@pytest.mark.parametrize(("later", "picture", "tone"), [("video", 0.5, 0.0), ("audio", 0.0, 0.5)])
+def test_sound_and_picture_that_do_not_begin_together_stay_together(sample_videos, tmp_path, later, picture, tone):
+    path = next(video for video in sample_videos if "tone" in video.name)
+    copy_later(path, tmp_path / "apart.mkv", 1.5, later)
+    encode_part(tmp_path / "apart.mkv", tmp_path / "part.mp4", "mp4", 1000.0, 2000.0, lambda done: None)
+    with av.open(str(tmp_path / "part.mp4")) as container:
+        first = next(container.decode(video=0))
+        container.seek(0)
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    assert first.time == pytest.approx(picture, abs=0.04)
+    assert np.argmax(abs(sound) > 0.05) / 48_000 == pytest.approx(tone, abs=0.08) and len(sound) / 48_000 > 0.95
+
+
+def test_a_part_without_a_frame_of_its_own_shows_the_one_before(tmp_path):
+    write_coded(tmp_path / "slides.webm", scenes_script(0.4), ticks_ms=[0, 4000, 9000])
+    encode_part(tmp_path / "slides.webm", tmp_path / "part.mp4", "mp4", 5000.0, 7000.0, lambda done: None)
+    truth = frames_at(tmp_path / "slides.webm", [5000.0]).pixels[0].astype(int)
+    for shown in frames_at(tmp_path / "part.mp4", [0.0, 1990.0]).pixels:
+        assert abs(shown - truth).mean() < 6
+    assert probe(tmp_path / "part.mp4").duration_ms == pytest.approx(2000, abs=50)
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "h264.mkv", "h264_open_gop.mp4"])
