@@ -44,7 +44,8 @@ def encode_part(source: Path, target: Path, form: Format, begin_ms: float, end_m
         maker = PictureMaker(source, picture.sample_aspect_ratio)
         start = Fraction(container.start_time or 0, 1_000_000)
         shift = Fraction(str(begin_ms)) / 1000
-        if begin_ms > 0:
+        first = (picture.start_time or 0) * Fraction(picture.time_base or 0) - start
+        if shift > max(first, 0):  # a seek goes by pictures: it would pass over the sound before the first of them
             container.seek(int((shift + start) * 1_000_000), backward=True)
         writer, before, last = PartWriter(output, codecs, picture, heard), None, None
         for frame in _frames(container, [one for one in (picture, heard) if one is not None]):
