@@ -91,9 +91,9 @@ def processes(device: str | None) -> Iterator[Processes]:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, group: Processes) -> torch.Tensor:
-        ctx.group, ctx.length = group, len(rows)
+        ctx.group, ctx.length, rows = group, len(rows), rows.contiguous()  # nccl wants the parts so, too
         parts = [torch.empty_like(rows) for _ in range(group.count)]
-        distributed.all_gather(parts, rows.contiguous())
+        distributed.all_gather(parts, rows)
         return torch.cat(parts)
 
     @staticmethod

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 _AT_ONCE = 8  # frames: 50 MB of 1080p
 # Formats in which it was seen to seek to other frames than asked, under right times in AVI.
 _WRONG = {"avi": "AVI", "mpegts": "MPEG transport streams", "mpeg": "MPEG program streams"}
-# Colour matrices as NVDEC's frames are converted; others would silently be taken for BT.601.
-_NVDEC_MATRICES = {None, "unknown", "bt709", "bt470bg", "smpte170m", "bt2020nc"}
+# NVDEC's frames are converted by the matrix that its parser finds in the bitstream, in H.273's codes, and every other one is
+# taken for BT.601. VP9 has codes of its own, VP8 and MPEG-4 say nothing there: of those only BT.601 is sure to be right.
+_BT_601 = {None, "unknown", "bt470bg", "smpte170m"}
+_OTHER_MATRICES, _H273_CODECS = {"bt709", "bt2020nc"}, {"h264", "hevc", "av1"}
 
 
 class TorchcodecReader:
@@ -75,10 +77,15 @@ class TorchcodecReader:
         if self.device.startswith("cuda"):
             if decoder.cpu_fallback:
                 raise NvdecError(f"{index.path}: NVDEC does not decode it ({decoder.cpu_fallback}); use reader=auto or pyav")
-            if decoder.metadata.color_space not in _NVDEC_MATRICES:
-                raise NvdecError(f"{index.path}: NVDEC's frames have other colours where the matrix is "
+            if not has_nvdec_colours(decoder.metadata.codec, decoder.metadata.color_space):
+                raise NvdecError(f"{index.path}: NVDEC's frames have other colours where the matrix of {decoder.metadata.codec} is "
                                  f"{decoder.metadata.color_space}; use reader=auto or pyav")
         return decoder
+
+
+def has_nvdec_colours(codec: str | None, matrix: str | None) -> bool:
+    """Whether torchcodec converts what NVDEC decodes by this matrix; both in FFmpeg's words."""
+    return matrix in _BT_601 or (matrix in _OTHER_MATRICES and codec in _H273_CODECS)
 
 
 def _stream_number(index: VideoIndex) -> int:

@@ -1,5 +1,7 @@
 """batch_size=auto: a size by measuring, and runs that go on when memory runs out."""
 
+import gc
+
 import pytest
 import torch
 from clipreel import cli, extract_features
@@ -98,6 +100,7 @@ def test_a_gpu_is_filled_to_a_share(monkeypatch):
     extractors: list[Extractor] = [FramewiseExtractor(load_encoder("clip", "tiny", device="cuda"))]
     monkeypatch.setattr(batch_size, "_GAIN", 0.0)  # every doubling is worth its memory
     assert find_batch_size(extractors) == batch_size._MOST
+    gc.collect()  # what earlier tests left
     held = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     extractors[0].encode(torch.zeros(256, 3, 64, 64, dtype=torch.uint8))

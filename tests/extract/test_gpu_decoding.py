@@ -13,7 +13,7 @@ from clipreel.extract import job
 from clipreel.extract.decode import nvdec
 from clipreel.extract.decode.nvdec import nvdec_fault, own_stream, torchcodec_fault, wait_until_made
 from clipreel.extract.decode.pyav import PyavReader
-from clipreel.extract.decode.torchcodec import TorchcodecReader
+from clipreel.extract.decode.torchcodec import TorchcodecReader, has_nvdec_colours
 from clipreel.extract.extractor import Units
 from clipreel.extract.frames import DeviceFrameBatch
 from clipreel.extract.framewise import FramewiseExtractor, prepared
@@ -125,6 +125,22 @@ def test_colours_follow_the_tagged_matrix_and_range(name, zoo):
     assert np.abs(batch.pixels[0][40, 8::16].astype(int) - PATCHES).max() <= (4 if "10" in name else 3)
 
 
+@needs_torchcodec
+def test_colours_that_nvdec_may_get_wrong_are_the_cpus(tmp_path):
+    """What torchcodec calls codecs and matrices, and which of them go together."""
+    said = {}
+    for codec, options in (("libx264", {}), ("libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"})):
+        path = tmp_path / f"{codec}.mkv"
+        Recipe(codec, options, frames=2, colours=("bt709", False)).write(path)
+        with open(path, "rb") as file:
+            metadata = nvdec.video_decoder(file).metadata
+        said[metadata.codec] = metadata.color_space
+    assert said == {"h264": "bt709", "vp9": "bt709"}
+    assert [has_nvdec_colours(*one) for one in said.items()] == [True, False]
+    assert all(has_nvdec_colours(codec, matrix) for codec in ("vp9", "vp8", "mpeg4") for matrix in (None, "unknown", "smpte170m"))
+    assert not has_nvdec_colours("h264", "smpte240m")
+
+
 def test_frames_are_prepared_where_they_lie(tiny):
     frames = torch.randint(0, 256, (2, 90, 120, 3), dtype=torch.uint8)
     batch = DeviceFrameBatch(frames, np.arange(2), np.zeros(2))
@@ -177,6 +193,9 @@ NVDEC = {  # above its least sizes for these
     "large_hevc.mp4": Recipe("libx265", {"x265-params": "log-level=none:pools=none"}, size=(256, 160)),
     "large_vp9.webm": Recipe("libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"}, size=(256, 144)),
     "odd_vp9.webm": Recipe("libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"}, size=(257, 145)),
+    "bt709_hevc.mp4": Recipe("libx265", {"x265-params": "log-level=none:pools=none"}, size=(256, 160), scene="patches",
+                             colours=("bt709", False)),
+    "bt709_av1.mp4": Recipe("libsvtav1", {"preset": "12"}, size=(256, 160), scene="patches", colours=("bt709", False)),
 }
 
 
