@@ -13,13 +13,12 @@ log = logging.getLogger("clipreel")
 
 def run(config: InvestigatorConfig) -> int:
     """Returns the exit code: 0 when it was ended by hand. Raises UsageError before anything is started."""
+    from .notes import notes_of
     from .server import InvestigatorServer
 
     server = InvestigatorServer(config)
-    if config.roboflow_api_key is not None:
-        log.info("note: roboflow_api_key is not needed: nothing is sent anywhere")
-    if server.workbench.first_problem is not None:
-        log.warning("note: %s", server.workbench.first_problem)
+    for note in notes_of(server.workbench):
+        log.warning("note: %s", note)
     if not server.loopback:
         log.warning("note: host=%s can be reached from other machines; who knows the address below can see the videos of %s",
                     config.host, ", ".join(str(root) for root in server.workbench.library.roots))

@@ -24,6 +24,7 @@ from ...errors import MissingExtraError
 from ..assets import AssetShelf
 from ..endpoint import Asked, get, post
 from ..jobs import MOST_ACTIVE
+from ..notes import notes_of
 from .queries import UPLOAD_BYTES
 
 HEALTH = "/healthz"
@@ -36,11 +37,6 @@ _EVERYDAY = ("a person walking", "a close-up of a face", "a car", "text on the s
 
 def state(asked: Asked) -> dict[str, Any]:
     bench = asked.workbench
-    notes = []
-    if bench.config.roboflow_api_key is not None:
-        notes.append("roboflow_api_key is not needed: nothing is sent anywhere")
-    if bench.first_problem is not None:
-        notes.append(bench.first_problem)
     model = bench.model.state
     return {"version": __version__, "boot": bench.log.boot, "last": bench.log.last,
             "model": dataclasses.asdict(model), "model_id": bench.model_id,
@@ -49,7 +45,7 @@ def state(asked: Asked) -> dict[str, Any]:
             "example_texts": list(_EXAMPLES.get(model.model_name, _EVERYDAY)),
             "limits": {"queries": MOST_TEXTS, "text_characters": MOST_CHARACTERS, "upload_bytes": UPLOAD_BYTES,
                        "jobs": MOST_ACTIVE},
-            "differences": True, "search": "index", "notes": notes}
+            "differences": True, "search": "index", "notes": notes_of(bench)}
 
 
 def models(asked: Asked) -> dict[str, Any]:

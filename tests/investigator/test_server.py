@@ -36,6 +36,11 @@ def test_state_and_page(opened):
     assert client.get("/static/nothing.js").status == client.get("/static/first.js/..").status == 404
 
 
+def test_a_folder_that_is_not_there_is_said(start, tmp_path):
+    client, server = start(roots=(str(tmp_path), str(tmp_path / "none")), output_path=str(tmp_path / "output"))
+    assert client.get("/api/state").json["notes"] == [f"roots= names {tmp_path / 'none'}, and there is no such folder"]
+
+
 def test_features_are_those_of_the_command_line(opened, tiny, tmp_path):
     client, server, video = opened
     session = server.workbench.session(video)
