@@ -58,8 +58,9 @@ class FeatureDataset(Dataset[FeatureSample]):
         videos, self.encoder = stored_of_one_model(os.fspath(path))
         by_key = {video.key: video for video in videos}
         if len(by_key) < len(videos):
-            twice = next(video.key for video in videos if by_key[video.key] is not video)
-            raise StoredDataError(f"{path}: holds {twice!r} twice; name one folder or file")
+            twice = next(video for video in videos if by_key[video.key] is not video)
+            raise StoredDataError(f"{path}: holds {twice.key!r} twice ({twice.place}; {by_key[twice.key].place}); name one "
+                                  "folder or file, or move one of them away")
         absent = [key for key in keys or () if key not in by_key]
         if absent:
             raise StoredDataError(f"{path}: holds no features of {', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}")

@@ -45,7 +45,7 @@ def read_annotations(path: str | os.PathLike[str]) -> tuple[CaptionedVideo, ...]
     try:
         content = json.loads(name.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_doubles)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"annotations={path}: cannot be read ({error})") from error
+        raise InputError(f"annotations={path}: cannot be read ({error}); `retrieval prepare` makes such files") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"annotations={path}: is no JSON that can be used ({error}); `retrieval prepare` makes such files of the "
                          "published ones") from error

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from ..errors import ConfigError
+from ..errors import ConfigError, TrainingError
 
 _LONGEST_WAIT = timedelta(hours=24)  # the first process may encode every picture while the others wait; who dies, torchrun sees
 
@@ -63,7 +63,7 @@ class Processes:
 def processes(device: str | None) -> Iterator[Processes]:
     """This process as torchrun says it is (RANK, LOCAL_RANK, WORLD_SIZE), or alone. gloo on CPUs, nccl on GPUs.
 
-    Raises ConfigError where a device is named that several processes cannot share.
+    Raises ConfigError where a device is named that several processes cannot share, TrainingError where another one of them ends.
     """
     count, rank, local = (int(os.environ.get(name, default))
                           for name, default in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")))
@@ -84,6 +84,10 @@ def processes(device: str | None) -> Iterator[Processes]:
         yield Processes(rank, count, here)
         # Together: one that left early would tear the connections of those that still talk.
         distributed.barrier()
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):  # gloo's have no class of their own
+            raise
+        raise TrainingError(f"process {rank} ends because another one of this training did; that one says why") from error
     finally:
         distributed.destroy_process_group()
 

@@ -20,8 +20,8 @@ def captions_file(config: RetrievalEvaluateConfig) -> Path:
         if (path := _inside(base, name)).is_file():
             return path
     there = ", ".join(sorted(one.name for one in base.glob("*.json"))) if base.is_dir() else "there is no such folder"
-    raise InputError(f"annotations={base}: holds no {config.test_annot or TESTS[0]} ({there or 'no JSON file'}); name the file, or "
-                     "give test_annot=")
+    raise InputError(f"annotations={base}: holds no {config.test_annot or TESTS[0]} ({there or 'no JSON file'}); name the file, "
+                     "give test_annot=, or make it with `retrieval prepare`")
 
 
 def training_file(config: RetrievalEvaluateConfig) -> Path | None:

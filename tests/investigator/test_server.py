@@ -37,7 +37,7 @@ def test_state_and_page(opened):
 
 
 def test_a_folder_that_is_not_there_is_said(start, tmp_path):
-    client, server = start(roots=(str(tmp_path), str(tmp_path / "none")), output_path=str(tmp_path / "output"))
+    client, _ = start(roots=(str(tmp_path), str(tmp_path / "none")), output_path=str(tmp_path / "output"))
     assert client.get("/api/state").json["notes"] == [f"roots= names {tmp_path / 'none'}, and there is no such folder"]
 
 

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +45,21 @@ def test_two_processes_train_as_one_does(training_world, tmp_path):
         if tensor.ndim > 1:  # some biases change nothing (a softmax's sum with a constant), and only rounding moves them
             moved = (tensor - start[name]).norm()
             assert moved > 1e-3 and (double[name] - tensor).norm() <= 0.02 * moved, name
+
+
+def test_a_process_that_is_left_alone_says_so():
+    """Its fellow's message says why; a traceback of a broken connection would bury that."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    program = ("import os\nfrom clipreel.retrieval.distributed import processes\n"
+               "with processes('cpu') as group:\n    group.wait() if group.is_first else os._exit(3)")
+    left, gone = (subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True,
+                                   env={**environment(), **place, "RANK": rank}) for rank in "01")
+    assert "TrainingError: process 0 ends because another one of this training did" in left.communicate(timeout=60)[1]
+    assert gone.wait(timeout=60) == 3
+    assert gone.stderr is not None
+    gone.stderr.close()
 
 
 def train_start(world, folder, change):
