@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import StoredDataError
 from ..features import Features
 from .base import Mark
-from .hdf5 import HDF5, SUFFIX, group_name, mark_of_group
+from .hdf5 import HDF5, SUFFIX, group_name, inside, is_inside, mark_of_group
 from .hdf5_shard import HDF5_SHARD, holds_many_videos, read_of_many
 from .separate import META_SUFFIX, NUMPY, PICKLE, mark_of_file
 from .shard import Entry
@@ -81,11 +81,12 @@ class OpenStore:
         try:
             if file not in self._opened:
                 self._opened[file] = h5py.File(file, "r")
-            group = self._opened[file].get(group_name(key), self._opened[file])
+            whole, name = self._opened[file], group_name(key)
+            group = inside(whole, name) if is_inside(whole, name) else whole
             mark = mark_of_group(group)
             if mark is None:
                 raise StoredDataError(f"{file}: holds no whole features of {key!r}")
-            return mark, group[mark.provenance.settings.encoder.feature_type][()], group["timestamps_ms"][()]
+            return mark, inside(group, mark.provenance.settings.encoder.feature_type)[()], inside(group, "timestamps_ms")[()]
         except (OSError, RuntimeError, KeyError) as error:
             raise StoredDataError(f"{file}: cannot be read ({error})") from error
 
@@ -110,7 +111,7 @@ def _in_hdf5(path: Path) -> Iterator[StoredVideo]:
             return
     try:
         with h5py.File(path, "r") as file:
-            groups = [str(name) for name in file if isinstance(file.get(name), h5py.Group)]
+            groups = [name for name in map(str, file) if is_inside(file, name) and isinstance(file[name], h5py.Group)]
             marks = {name: mark_of_group(file[name]) for name in groups}
     except (OSError, RuntimeError):  # damaged: reading says so
         groups, marks = [], {}

@@ -20,6 +20,7 @@ SUFFIX = ".h5"
 ATTRIBUTE = "clipreel"
 # Readable by the HDF5 libraries that laboratories still run, though h5py brings HDF5 2.
 LIBRARY_VERSIONS = ("earliest", "v110")
+_HARD_LINK = 0  # H5L_TYPE_HARD
 
 
 class Hdf5:
@@ -94,7 +95,7 @@ def mark_of_group(group: Any) -> Mark | None:
     try:
         mark = mark_from_json(json.loads(group.attrs[ATTRIBUTE]))
         whole = names_arrays(mark, set(mark.contents)) and all(
-            _nbytes(group[name]) == said["size_bytes"] for name, said in mark.contents.items())
+            _nbytes(inside(group, name)) == said["size_bytes"] for name, said in mark.contents.items())
     except NOT_A_MARK:
         return None
     return mark if whole else None
@@ -104,13 +105,33 @@ def read_group(group: Any, place: str, *, verify: bool = False) -> Features:
     mark = mark_of_group(group)
     if mark is None:
         raise StoredDataError(f"{place}: holds no whole features of ours; run the extraction again")
-    arrays = {name: np.asarray(group[name][()]) for name in mark.contents}
+    arrays = {name: np.asarray(inside(group, name)[()]) for name in mark.contents}
     if verify:
         for name, said in mark.contents.items():
             if _digest(arrays[name]) != said["sha256"]:
                 raise StoredDataError(f"{place}: dataset {name!r} changed since it was written (SHA-256 differs); "
                                       "remove the file and run the extraction again")
     return features_of(mark, arrays)
+
+
+def is_inside(group: Any, name: str) -> bool:
+    """Whether there is something of this name, in this very file: no link that opening it would follow to another one."""
+    word, links = name.encode(errors="surrogateescape"), group.id.links
+    return "/" not in name and links.exists(word) and links.get_info(word).type == _HARD_LINK
+
+
+def inside(group: Any, name: str) -> Any:
+    """The group or dataset of this name, which is in the file with all its bytes. Raises KeyError where it is not: HDF5 can name
+    any other file of this machine's, and say of a few bytes that they are terabytes (ours are never compressed)."""
+    import h5py
+
+    if not is_inside(group, name):
+        raise KeyError(f"{name!r} is not in this file")
+    found = group[name]
+    if isinstance(found, h5py.Dataset) and (found.external or not _nbytes(found) <= found.id.get_storage_size()
+                                            <= found.file.id.get_filesize()):
+        raise KeyError(f"{name!r} is not in this file with all its bytes")
+    return found
 
 
 def _nbytes(dataset: Any) -> int:

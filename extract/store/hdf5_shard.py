@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import StoredDataError
 from ..features import Features
 from ..remote import RemoteFile
-from .hdf5 import ATTRIBUTE, LIBRARY_VERSIONS, group_name, read_group, write_group
+from .hdf5 import ATTRIBUTE, LIBRARY_VERSIONS, group_name, inside, read_group, write_group
 from .marks import NOT_A_MARK, mark_from_json
 from .shard import Entry, opened
 
@@ -45,7 +45,7 @@ class Hdf5Shard:
     def entries(self, file: Path | RemoteFile) -> Iterator[Entry]:
         try:
             with hdf5_of(file) as content:
-                index: Any = content[str(content.attrs[INDEX_ATTRIBUTE])]
+                index = inside(content, str(content.attrs[INDEX_ATTRIBUTE]))
                 lines = index[()].tobytes().decode().split("\n")
             marks = [mark_from_json(json.loads(line)) for line in lines]
         except (OSError, RuntimeError, *NOT_A_MARK) as error:
@@ -74,7 +74,7 @@ def read_of_many(file: Path | RemoteFile, name: str, *, verify: bool) -> Feature
     place = f"{file}:{name}"
     try:
         with hdf5_of(file) as content:
-            return read_group(content[name], place, verify=verify)
+            return read_group(inside(content, name), place, verify=verify)
     except (OSError, RuntimeError, KeyError) as error:
         raise StoredDataError(f"{place}: cannot be read ({error})") from error
 

@@ -14,6 +14,7 @@ from itertools import combinations
 import h5py
 import numpy as np
 import pytest
+from clipreel import load_features
 from clipreel.errors import ClipreelError, StoreConflictError, StoredDataError
 from clipreel.extract.store.files import remove_stale, temporary_beside, write_whole
 from clipreel.extract.store.store import FORMATS, FeatureStore, refuse_other_settings
@@ -258,6 +259,39 @@ def test_hdf5_files_of_others(tmp_path, make_features, harm):
         with pytest.raises(StoredDataError, match="something else"):
             store.write("a", make_features())
         assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("trick", ["stored in another file", "link", "view", "fifo", "compressed", "never written"])
+def test_hdf5_files_that_reach_out_or_swell_are_not_read(tmp_path, make_features, trick):
+    features, other = make_features(), tmp_path / "other"
+    other.mkdir()
+    for folder in (tmp_path, other):
+        FeatureStore(folder, "save_hdf5").write("a", features)
+    shape = features.features.shape
+    os.mkfifo(other / "fifo")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["clip"]
+        if trick == "stored in another file":
+            file.create_dataset("clip", shape, "f4", external=[(str(other / "a.h5"), 0, features.features.nbytes)])
+        elif trick in ("link", "fifo"):
+            file["clip"] = h5py.ExternalLink(str(other / ("a.h5" if trick == "link" else "fifo")), "clip")
+        elif trick == "view":
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[:] = h5py.VirtualSource(str(other / "a.h5"), "clip", shape)
+            file.create_virtual_dataset("clip", layout)
+        else:
+            rows = 10**10
+            file.create_dataset("clip", (rows, 1), "f4", chunks=(1 << 18, 1), compression="gzip" if trick == "compressed" else None)
+            mark = json.loads(str(file.attrs["clipreel"]))
+            mark["shape"], mark["contents"]["clip"]["size_bytes"] = [rows, 1], 4 * rows
+            file.attrs["clipreel"] = json.dumps(mark)
+    assert FeatureStore(tmp_path, "save_hdf5").mark("a") is None
+    (tmp_path / "all").mkdir()
+    with h5py.File(tmp_path / "all" / "all.h5", "w") as file:
+        file["a"] = h5py.ExternalLink(str(other / ("fifo" if trick == "fifo" else "a.h5")), "/")
+    for place in (tmp_path / "a.h5", tmp_path / "all"):
+        with pytest.raises(StoredDataError, match="no whole features"):
+            load_features(place)
 
 
 # nothing in a feature file can run
