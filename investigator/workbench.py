@@ -145,8 +145,8 @@ class Workbench:
     def brief_record(self, file: VideoFile) -> dict[str, Any]:
         """The same for lists: no features are read."""
         record = {"id": file.id, "name": file.name, "folder": file.folder, "size_bytes": file.size_bytes,
-                  "modified_ms": file.modified_ms, "media": f"/media/{file.id}", "rows": None, "extraction_fps": None, "job": None,
-                  "proxy": None, "pickled": False, **_probed(None)}
+                  "modified_ms": file.modified_ms, "media": f"/media/{file.id}?changed={file.modified_ms:.0f}", "rows": None,
+                  "extraction_fps": None, "job": None, "proxy": None, "pickled": False, **_probed(None)}
         try:
             headers = self.headers.of(file)
         except Refusal as error:

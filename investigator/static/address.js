@@ -4,8 +4,12 @@
 // shape) make the key, their order is the list's. Nothing else remembers anything.
 import { model } from "./server.js";
 
-const NUMBERS = ["threshold", "drop", "shortest", "join", "padding", "smooth", "rate", "offset", "volume"];
+const ANY = [-1e6, 1e6];
+const LENGTH = [0, 1e6];
+const NUMBERS = { threshold: ANY, drop: LENGTH, shortest: LENGTH, join: LENGTH, padding: LENGTH, smooth: [0, 3], rate: [0.1, 8], offset: ANY, volume: [0, 1] };
 const WORDS = ["scale", "sort", "sync", "view", "filter", "group", "folder", "length", "match"];
+const CHOICES = { scale: ["baseline", "raw", "share"], sort: ["name", "modified", "size", "duration"], sync: ["stage", "time", "free"], view: ["wipe", "blend"],
+  group: ["analysed", "open", "failed"], length: ["short", "middle", "long", "hours"], match: ["any", "all"] }; // of the other words anything
 const SWITCHES = ["muted", "still", "anyway"];
 
 /** The address's part -> {mode, values}; what cannot be read is left out. */
@@ -14,8 +18,11 @@ export function parseAddress(hash) {
   const given = new URLSearchParams(rest);
   const values = {};
   const number = (text) => (text !== null && text !== "" && Number.isFinite(Number(text)) ? Number(text) : null);
-  for (const key of NUMBERS) if (number(given.get(key)) !== null) values[key] = number(given.get(key));
-  for (const key of WORDS) if (given.get(key)) values[key] = given.get(key);
+  for (const [key, [low, high]] of Object.entries(NUMBERS)) {
+    const value = number(given.get(key));
+    if (value !== null && value >= low && value <= high) values[key] = value;
+  }
+  for (const key of WORDS) if (given.get(key) && (CHOICES[key]?.includes(given.get(key)) ?? true)) values[key] = given.get(key);
   for (const key of SWITCHES) if (given.get(key) === "1") values[key] = true;
   for (const [key, name] of [["v", "video"], ["a", "a"], ["b", "b"], ["result", "result"], ["model", "model"], ["stage", "stage"],
     ["difference", "difference"]]) if (given.get(key)) values[name] = given.get(key);
@@ -64,7 +71,7 @@ export function formatAddress(mode, values) {
   if (hidden.length) parts.set("hide", hidden.join("."));
   if (Number.isInteger(values.focus)) parts.set("focus", values.focus);
   for (const key of WORDS) if (values[key]) parts.set(key, values[key]);
-  for (const key of NUMBERS) if (Number.isFinite(values[key])) parts.set(key, short(values[key]));
+  for (const key of Object.keys(NUMBERS)) if (Number.isFinite(values[key])) parts.set(key, short(values[key]));
   for (const key of SWITCHES) if (values[key]) parts.set(key, "1");
   if (values.window) parts.set("zoom", values.window.map(short).join("-"));
   const text = parts.toString();

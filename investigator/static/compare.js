@@ -44,7 +44,10 @@ export class Compare {
       this.state.set({ offset: values.offset ?? 0, sync: values.sync ?? null, view: values.view ?? "", filter: values.filter ?? "", queries: taken(this.queries, values.queries ?? []) });
       this.queries.encodeAll();
       if (values.result) await this.#loadResult(values.result, values);
-      else if (values.a || values.b) await Promise.all(["a", "b"].map((side) => this.#loadSide(side, values[side])));
+      else if (values.a || values.b) {
+        await Promise.all(["a", "b"].map((side) => this.#loadSide(side, values[side])));
+        this.pair.seek(values.time ?? 0);
+      }
       else if (results.length === 1 && !this.state.a) await this.#loadResult(results[0].id, values);
     }
     this.draw();

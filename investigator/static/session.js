@@ -123,7 +123,7 @@ export class Session extends EventTarget {
   takeVideo(video) {
     if (video.id !== this.id || !this.state.video) return;
     const before = this.state.video;
-    const known = Object.fromEntries(Object.entries(video).filter(([key, value]) => value !== null || key === "problem" || key === "job"));
+    const known = Object.fromEntries(Object.entries(video).filter(([key, value]) => value !== null || ["problem", "job", "proxy"].includes(key)));
     this.state.set({ video: { ...before, ...known } });
     this.tell("video", { before });
   }
@@ -177,6 +177,7 @@ export class Session extends EventTarget {
     try {
       const ids = this.queries.ready.map((query) => query.id);
       if (reading && ids.length) await reading.fetch(ids, { again: whole });
+      if (reading?.header && !reading.rows && this.state.video?.state === "analysed") this.fetchVideo(); // the file was replaced meanwhile
     } catch (error) {
       if (error.code === "not_found" && this.state.video) this.queries.encodeAll({ again: true }); // the server was started anew
       else if (this.state.video && !["unreachable", "not_ready", "not_found"].includes(error.code)) this.tell("trouble", { error });

@@ -207,7 +207,7 @@ export class Watch {
     session.addEventListener("trouble", (event) => this.notices.complain(event.detail.error));
     session.addEventListener("video", (event) => {
       const { video } = state;
-      if (video.proxy && !event.detail.before.proxy) this.#load(video, player.shown);
+      if (["proxy", "media"].some((key) => video[key] !== event.detail.before[key])) this.#load(video, player.shown); // a new one
       else if (video.state === "unreadable") player.unload();
       session.fetchFrameTimes();
     });

@@ -72,7 +72,7 @@ def test_not_analysed_then_analysing_paused_cancelled_and_complete(visit, site, 
 
 
 def test_no_text(visit, site, axe, pictures):
-    tab = visit(f"#/watch?v={site.ids['coded.webm']}&none=1")
+    tab = visit(f"#/watch?v={site.ids['coded.webm']}&none=1&scale=mood&rate=99&volume=7")  # which is left out
     tab.until("document.querySelector('#plot .empty').innerText.includes('Type what to look for')")
     look(tab, pictures, "no_text", axe)
     for label, words in (("CSV table", "There is no text yet"), ("Clips, cut exactly", "There is no such segment")):
@@ -112,6 +112,23 @@ def test_a_missing_file_and_one_that_is_no_video(visit, site, axe, pictures):
     tab.page.get_by_role("button", name="To the library").first.click()
     tab.until("!document.querySelector('#library').hidden")
     tab.complaints[:] = [one for one in tab.complaints if "the server responded with a status of 4" not in one]
+
+
+def test_a_file_that_is_replaced_under_the_page(visit, site):
+    path = site.folder / "swapped.webm"
+    shutil.copy(site.folder / "ntsc.webm", path)
+    video = site.client.post("/api/videos", {"path": path.name}).json["id"]
+    site.client.analyse(video)
+    tab = visit(f"#/watch?v={video}&text0=a+red+circle").ready(1)
+    shutil.copy(site.folder / "uneven.webm", path)
+    tab.page.get_by_label("New text to look for").fill("a ring")
+    tab.page.get_by_label("New text to look for").press("Enter")
+    tab.page.get_by_role("button", name="Analyse it again").click()
+    tab.ready(2)
+    tab.until("/frame \\d+ of 120/.test(document.querySelector('#controls .now').textContent)")
+    tab.page.keyboard.press("End")
+    assert tab.settled_code() == 119
+    path.unlink()
 
 
 def test_a_codec_that_the_browser_cannot_play_gets_a_playable_copy(visit, site, axe, pictures):
