@@ -1,7 +1,7 @@
 """An ablation over 2,700 synthetic questions about 900 videos from stored features, and how many new texts a second are
 encoded. Features and words are random; ViCLIP-B with random weights encodes the texts.
 
-usage: python benchmarks/videoqa_ablation.py [--videos 900] [--texts 512] [--frames 8]
+usage: python benchmarks/videoqa_ablation.py [--videos 900] [--texts 512] [--frames 8]      needs opencv-python-headless
 """
 
 from __future__ import annotations

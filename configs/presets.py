@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
@@ -13,7 +14,13 @@ PRESETS = {"msrvtt": "msrvtt-jsfusion", "didemo": "didemo", "activitynet": "acti
 
 
 def preset_files(given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The shipped file to read before the user's own keys: that of preset=, else that of dataset=, if there is one."""
+    """The shipped file to read before the user's own keys: that of preset=, else that of dataset=, if there is one.
+
+    Raises ConfigError for a preset that there is none of, and for the original's name of one in place of ours.
+    """
+    config = Path(str(given.get("config", "")))
+    if config.stem in PRESETS.values() and not config.expanduser().is_file():
+        raise ConfigError(f"config={config}: there is no such file; preset={config.stem} is clipreel's own of that name")
     preset = file_value(given, "preset")
     if preset is None or preset == "null":
         dataset = file_value(given, "dataset")

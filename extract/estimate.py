@@ -55,6 +55,6 @@ def run(config: ExtractConfig) -> int:
     rows, seconds = sum(rows for rows, _ in good), sum(duration for _, duration in good)
     size = rows * (dim * (2 if config.dtype == "float16" else 4) + 8) + len(good) * _BYTES_PER_VIDEO
     sys.stdout.write(f"{len(good)} videos, {seconds / 3600:.2f} hours, {rows} frames to encode into [{dim}] features, "
-                     f"about {size / 1e6:.1f} MB on disk; {len(bad)} cannot be read\n")
+                     f"about {size / 1e6:,.2f} MB on disk; {len(bad)} cannot be read\n")
     sys.stdout.writelines(f"  {reason}\n" for reason in bad)
     return 1 if bad else 0

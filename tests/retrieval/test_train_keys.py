@@ -66,6 +66,7 @@ def test_batches_larger_than_the_world_are_refused(world, tmp_path):
     (["features=x", "annotations=x", "no_rnn=true", "rnn=lstm"], "contradict"),
     (["features=x", "annotations=x", "do_inference=true"], "needs resume="),
     (["features=x", "annotations=x", "preset=msrvtt-jsfusio"], "did you mean 'msrvtt-jsfusion'"),
+    (["--config", "configs/msrvtt-jsfusion.json", "--freeze_cnn"], "preset=msrvtt-jsfusion is clipreel's own"),
     (["features=x", "annotations=x", "betas=[0.9]"], "betas"), (["features=x", "annotations=x", "max_txt_len=78"], "from 3 to 77"),
     (["features=x", "annotations=x", "top_kk=3"], "did you mean 'top_k'"),
     (["features=x", "annotations=x", "num_frm=4"], "annotations=x/train.json: cannot be read"),
