@@ -24,6 +24,7 @@ from ..extract.store.separate import NUMPY
 from ..extract.windows import WindowExtractor
 from ..models.base import Encoder, EncoderIdentity
 from .analysis import Analysis, AnalysisProgress, keyframe_pictures
+from .batch import Batch
 from .clips import remove_clips
 from .curves import CurveMaker
 from .differences import DifferenceBook
@@ -72,7 +73,7 @@ class Workbench:
                            lambda state: self.log.append("model", model_id=model_id, model=dataclasses.asdict(state)))
         self.book = QueryBook(self.model, self.folder / "queries", f"?model={model_id}" if model_id else "")
         self.curves = CurveMaker(self.model, self.book)
-        self.search, self.differences = LibrarySearch(self), DifferenceBook(self)
+        self.search, self.differences, self.batch = LibrarySearch(self), DifferenceBook(self), Batch(self)
         self.jobs = shared.jobs if shared is not None else JobQueue()
         self.first_video: str | None = shared.first_video if shared is not None else None
         self.first_problem: str | None = shared.first_problem if shared is not None else None
@@ -287,6 +288,7 @@ class Workbench:
                 self.tell_video(self.session(job.video))
             except Refusal as error:
                 log.info("%s", error.message)
+            self.batch.go_on()
 
 
 def _probed(probe: Probe | None) -> dict[str, Any]:

@@ -19,11 +19,19 @@ def analyse_many(asked: Asked) -> dict[str, Any]:
     """Several, behind what is wished for already."""
     bench = asked.workbench
     if asked.content.get("videos") == "all_new":
+        bench.model.identity()  # or it is said that there is none
         records = [bench.brief_record(file) for file in bench.library.videos()]
-        videos = [record["id"] for record in records if record["state"] in ("new", "partial", "changed")][:MOST_ACTIVE // 2]
+        jobs = bench.batch.add(record["id"] for record in records if record["state"] in ("new", "partial", "changed"))
     else:
         videos = asked.ids("videos", most=MOST_ACTIVE // 2, least=1)
-    return {"jobs": [bench.analyse(bench.session(video), first=False).record() for video in videos]}
+        jobs = [bench.analyse(bench.session(video), first=False) for video in videos]
+    return {"jobs": [job.record() for job in jobs]}
+
+
+def cancel_all(asked: Asked) -> dict[str, Any]:
+    """Every analysis by this page's model, and those that would have followed."""
+    asked.workbench.batch.cancel()
+    return jobs(asked)
 
 
 def jobs(asked: Asked) -> dict[str, Any]:
@@ -59,6 +67,7 @@ def _job(asked: Asked) -> Job:
 
 ROUTES = [
     post("/api/videos/{video}/analyse", analyse), post("/api/analyse", analyse_many), get("/api/jobs", jobs),
+    post("/api/jobs/cancel", cancel_all),
     get("/api/jobs/{job}", one_job), post("/api/jobs/{job}/pause", pause), post("/api/jobs/{job}/resume", resume),
     post("/api/jobs/{job}/cancel", cancel), post("/api/jobs/{job}/retry", retry),
 ]

@@ -94,7 +94,8 @@ export class Library {
 
   #later() { // many jobs may end at once
     clearTimeout(this.news);
-    this.news = setTimeout(() => { this.#facts(); this.#search(); if (this.state.group) this.#list(); }, 500);
+    this.newsSince ??= performance.now();
+    this.news = setTimeout(() => { this.newsSince = null; this.#facts(); this.#search(); if (this.state.group) this.#list(); }, performance.now() - this.newsSince > 4000 ? 0 : 500);
   }
 
   // --- all videos -------------------------------------------------------------------------------------------------------------

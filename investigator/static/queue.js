@@ -1,7 +1,7 @@
 // The queue: what is being analysed, what waits, and what failed with its cause.
 import { element } from "./element.js";
-import { sentence } from "./notice.js";
-import { get, model } from "./server.js";
+import { action, sentence } from "./notice.js";
+import { get, model, post } from "./server.js";
 import { isActive, isStale, jobActions, jobBar, jobWords } from "./status.js";
 
 const SHOWN = 8;
@@ -44,7 +44,8 @@ export class Queue {
     const shown = [...all.filter((job) => job.state !== "queued"), ...all.filter((job) => job.state === "queued")].slice(0, SHOWN);
     shown.forEach((job) => this.#name(job.video));
     this.container.replaceChildren(
-      element("div", { class: "card-head" }, element("h2", {}, "Queue"), element("span", { class: "count" }, [waiting && `${waiting} waiting`, failed && `${failed} failed`].filter(Boolean).join(" · "))),
+      element("div", { class: "card-head" }, element("h2", {}, "Queue"), element("span", { class: "count" }, [waiting && `${waiting} waiting`, failed && `${failed} failed`].filter(Boolean).join(" · ")),
+        all.filter((job) => job.kind === "analysis" && isActive(job)).length > 1 && action({ label: "Cancel all", class: "quiet", act: async () => (await post("api/jobs/cancel")).jobs.forEach((job) => this.take(job)) })),
       element("ul", { class: "queue-list" }, shown.map((job) => element("li", { "data-state": job.state },
         element("strong", {}, this.names.get(job.video) ?? "…", (job.model_id ?? model) !== model && " (another model)"),
         element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${sentence(job.error ?? "failed")} ${sentence(job.do ?? "")}` : jobWords(job)),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from clipreel import extract_features, frames_at, load_features
 from clipreel.configs.schema import EncoderConfig
+from clipreel.tests.investigator.counting_encoder import CountingEncoder
 from PIL import Image
 
 
@@ -211,6 +212,21 @@ def test_library_lists_finds_and_searches(start, videos, tmp_path):
     excluded = client.post("/api/search", {"queries": both[1:], "not": both[1:]}).json["results"]
     assert all(result["best"]["odds"] < 0 for result in excluded)
     assert client.get("/api/videos?state=analysed").json["total"] == 3
+
+
+def test_a_batch_is_larger_than_the_queue_and_ends_at_once_when_asked(start, videos, tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr("clipreel.investigator.batch._MOST_QUEUED", 1)
+    slow = CountingEncoder(tiny, slow=0.3)
+    client, _ = start(model=slow, roots=(str(videos),), output_path=str(tmp_path / "output"), batch_size=2)
+    assert len(client.post("/api/analyse", {"videos": "all_new"}).json["jobs"]) == 1
+    ended = client.post("/api/jobs/cancel").json["jobs"]
+    assert [job["state"] for job in ended] == ["cancelled"]
+    slow.slow = 0.0
+    assert len(client.post("/api/analyse", {"videos": "all_new"}).json["jobs"]) == 1
+    until = time.monotonic() + 180
+    while client.get("/api/library").json["analysed"] < 3:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_two_videos_at_once_and_an_offset(start, videos, tmp_path):
