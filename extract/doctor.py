@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,9 +63,11 @@ def examine(config: DoctorConfig) -> Iterator[Finding]:
 
     yield from _devices()
     yield from _decoding()
-    yield _room("output_path", Path(config.output_path).expanduser(), "give another output_path=")
-    yield _room("weights cache", cache_dir(), "set CLIPREEL_CACHE to another folder")
-    yield _weights(cache_dir())
+    yield _room("output_path", lambda: Path(config.output_path).expanduser(), "give another output_path=")
+    room = _room("weights cache", cache_dir, "set CLIPREEL_CACHE to another folder")
+    yield room
+    if room.state != "fault":
+        yield _weights(cache_dir())
     if config.self_test:
         import torch
 
@@ -93,10 +95,14 @@ def _broken() -> Iterator[Finding]:
     """Packages that are installed and cannot be imported: of another Python or CUDA, or with a library missing."""
     for name in _IMPORTED:
         try:
-            importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with it
+            module = importlib.import_module(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever is wrong with it
             yield Finding("fault", name, f"cannot be imported ({type(error).__name__}: {error})",
                           f"pip install --force-reinstall {name}; nothing more can be looked at before")
+        else:
+            if not hasattr(module, "__version__"):  # somebody's own av.py, beside what he runs
+                yield Finding("fault", name, f"is hidden by {getattr(module, '__file__', None) or 'a folder of its name'}",
+                              "rename that, or take its folder off PYTHONPATH; nothing more can be looked at before")
 
 
 def _is_installed(name: str) -> bool:
@@ -164,11 +170,15 @@ def _gpu_decoding() -> Iterator[Finding]:
         yield Finding("note", "compile=true", "cannot be used", fault)
 
 
-def _room(name: str, folder: Path, instead: str) -> Finding:
+def _room(name: str, place: Callable[[], Path], instead: str) -> Finding:
     """Whether a folder, or the nearest one above it that is there, can be written to, and how much room it has."""
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    try:
+        folder = place()
+        there = folder.absolute()
+        while not there.exists() and there != there.parent:
+            there = there.parent
+    except (OSError, RuntimeError) as error:  # ~nobody, or a name that is too long
+        return Finding("fault", name, f"cannot be a folder ({error})", instead)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding("fault", name, f"{folder} cannot be written to", f"make it writable, or {instead}")
     free = shutil.disk_usage(there).free / 1e9

@@ -38,13 +38,15 @@ def test_a_package_that_is_not_there(monkeypatch, capsys):
 
 
 def test_a_package_that_cannot_be_imported(tmp_path):
-    """As a torch that lacks a library. Of its own process, for here it is imported already."""
+    """As a torch that lacks a library, and an av.py of one's own. Of its own process, for here they are imported already."""
     (tmp_path / "torch.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
+    (tmp_path / "av.py").touch()
     main = Path(doctor.__file__).parent.parent / "main.py"
     done = subprocess.run([sys.executable, str(main), "doctor"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "torch            cannot be imported (OSError: libcudart.so.13: cannot open" in done.stdout
+    assert f"av               is hidden by {tmp_path / 'av.py'}" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -52,6 +54,7 @@ def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     assert finding("output_path", output_path=str(tmp_path / "file" / "below")).state == "fault"
     assert finding("output_path", output_path=str(tmp_path / "new" / "below")).state == "ok"
+    assert [finding("output_path", output_path=name).state for name in ("~nobody-here/x", "x" * 5000)] == ["fault", "fault"]
 
 
 def test_little_room(tmp_path, monkeypatch):
