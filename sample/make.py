@@ -52,6 +52,7 @@ SAMPLE_VIDEOS = (
 
 def make_samples(folder: Path) -> list[Path]:
     """Draws the sample videos into `folder` and lists them in `sample_video_paths.txt` beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for sample in SAMPLE_VIDEOS:
         write_video(sample.script, folder / sample.name, tone_hertz=sample.tone_hertz)

@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=TrainingPlan.examples)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of training
     save_checkpoint(train(TrainingPlan(examples=arguments.examples, steps=arguments.steps)), arguments.output)
 
 
