@@ -22,7 +22,7 @@ def resolve_devices(device_ids: tuple[str, ...] | None, device: str | None = Non
     for name in named:
         full = f"cuda:{name}" if name.isdigit() else "cuda:0" if name == "cuda" else name
         if full not in (*present, "cpu"):
-            raise ConfigError(f"device {name!r} is not here; present are {', '.join([*present, 'cpu'])}: name one of these, or none")
+            raise ConfigError(f"device {name!r} is not here; present are {', '.join([*present, 'cpu'])}: name these, or none")
         resolved.append(full)
     if len({name.split(":")[0] for name in resolved}) > 1:
         raise ConfigError(f"device_ids={list(named)} mixes the CPU with GPUs, whose precision differs: give one kind")

@@ -6,7 +6,8 @@ from fractions import Fraction
 import av
 import pytest
 from av.video.frame import PictureType
-from clipreel.sample.make import PATH_LIST_NAME, SAMPLE_FOLDER, SAMPLE_VIDEOS, make_samples, path_list
+from clipreel.sample import make
+from clipreel.sample.make import PATH_LIST_NAME, SAMPLE_FOLDER, SAMPLE_VIDEOS, path_list
 from clipreel.sample.scene import Shape, VideoScript
 from clipreel.sample.video import write_video
 
@@ -58,9 +59,10 @@ def test_the_repository_holds_the_sample_videos(sample):
     assert (kinds[PictureType.B] > 0) == (path.suffix == ".mp4")
 
 
-def test_they_are_drawn_into_a_folder_that_is_not_there_yet(tmp_path):
-    paths = make_samples(tmp_path / "a" / "b")
-    assert [path.name for path in paths] == [sample.name for sample in SAMPLE_VIDEOS] and all(path.stat().st_size for path in paths)
+def test_they_are_drawn_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "SAMPLE_VIDEOS", SAMPLE_VIDEOS[:1])
+    (path,) = make.make_samples(tmp_path / "a" / "b")
+    assert path.name == SAMPLE_VIDEOS[0].name and path.stat().st_size
 
 
 def test_the_path_list_names_them():
