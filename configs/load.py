@@ -111,7 +111,7 @@ def load_configs(schema: type[Schema], given: Mapping[str, Any], *, shipped: Cal
                           "{model_name: RN50}]")
     values = (read_yaml(Path(given["config"])) if given.get("config") is not None else {}) | dict(given)
     rest = {name: value for name, value in values.items() if name not in ("config", "encoders")}
-    shared = sorted({name for one in listed for name in one} - set(OWN_KEYS))
+    shared = sorted({str(name) for one in listed for name in one} - set(OWN_KEYS))
     if shared:
         raise ConfigError(f"encoders: {', '.join(shared)} cannot differ between encoders that share one decoding: give it once, "
                           f"outside; each may have its own {', '.join(OWN_KEYS)}")

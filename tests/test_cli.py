@@ -244,6 +244,13 @@ def test_help_says_which_words_need_no_key_and_what_must_be_given(capsys):
     assert "betas = [0.9, 0.98]  " in capsys.readouterr().out
 
 
+def test_an_interrupt_while_it_is_imported(tmp_path):
+    (tmp_path / "clipreel.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run([sys.executable, str(MAIN), "--help"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_help_is_quick_and_imports_nothing_heavy():
     """Under a second, and the reason why: three runs of main.py, the quickest counts."""
     seconds, times = [], ""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clipreel.configs.load import SHIPPED, file_value, keys_of, load_config, read_yaml
+from clipreel.configs.load import SHIPPED, file_value, keys_of, load_config, load_configs, read_yaml
 from clipreel.configs.schema import ExtractConfig, InspectConfig, PackConfig
 from clipreel.configs.videoqa_schema import VideoqaAnswerConfig, VideoqaEvaluateConfig
 from clipreel.errors import ConfigError
@@ -80,6 +80,11 @@ def test_files_that_are_no_config(tmp_path, text, part):
     with pytest.raises(ConfigError, match=part) as caught:
         read_yaml(yaml(tmp_path, text))
     assert "job.yml" in str(caught.value)
+
+
+def test_keys_of_encoders_that_are_no_words():
+    with pytest.raises(ConfigError, match="1 cannot differ"):
+        load_configs(ExtractConfig, {"encoders": [{1: 2}]}, shipped=lambda _: ())
 
 
 def test_files_that_cannot_be_read(tmp_path):
