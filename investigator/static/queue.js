@@ -22,8 +22,10 @@ export class Queue {
   take(job) {
     if (isStale(job, this.jobs.get(job.id))) return;
     this.jobs.set(job.id, job);
-    this.drawing ??= setTimeout(() => { this.drawing = null; this.#draw(); }, 200);
+    this.#soon();
   }
+
+  #soon() { this.drawing ??= setTimeout(() => { this.drawing = null; this.#draw(); }, 200); }
 
   async #name(id) {
     if (!id || this.names.has(id)) return;
@@ -34,6 +36,9 @@ export class Queue {
   }
 
   #draw() {
+    if (this.container.matches(":active")) return this.#soon(); // a button that is pressed stays where it is
+    const focused = document.activeElement;
+    const place = this.container.contains(focused) && `[data-job="${focused.closest("[data-job]")?.dataset.job}"] [data-verb="${focused.dataset.verb}"]`;
     const order = { running: 0, paused: 1, queued: 2, failed: 3 };
     const latest = new Map(); // of a video and a kind: what failed and was done again later is no failure any more
     for (const job of [...this.jobs.values()].sort((a, b) => a.number - b.number)) latest.set(`${job.video} ${job.kind} ${job.model_id}`, job);
@@ -46,11 +51,12 @@ export class Queue {
     this.container.replaceChildren(
       element("div", { class: "card-head" }, element("h2", {}, "Queue"), element("span", { class: "count" }, [waiting && `${waiting} waiting`, failed && `${failed} failed`].filter(Boolean).join(" · ")),
         all.filter((job) => job.kind === "analysis" && isActive(job)).length > 1 && action({ label: "Cancel all", class: "quiet", act: async () => (await post("api/jobs/cancel")).jobs.forEach((job) => this.take(job)) })),
-      element("ul", { class: "queue-list" }, shown.map((job) => element("li", { "data-state": job.state },
+      element("ul", { class: "queue-list" }, shown.map((job) => element("li", { "data-state": job.state, "data-job": job.id },
         element("strong", {}, this.names.get(job.video) ?? "…", (job.model_id ?? model) !== model && " (another model)"),
         element("span", { class: job.state === "failed" ? "queue-error" : "soft number" }, job.state === "failed" ? `${sentence(job.error ?? "failed")} ${sentence(job.do ?? "")}` : jobWords(job)),
         job.state === "running" ? jobBar(job) : element("span"),
         element("span", { class: "queue-actions" }, jobActions(job, (answer) => this.take(answer)))))),
       ...(all.length > shown.length ? [element("p", { class: "hint queue-more" }, `and ${all.length - shown.length} more`)] : []));
+    if (place) this.container.querySelector(place)?.focus();
   }
 }
