@@ -34,11 +34,12 @@ export class Sprites {
   get ready() { return Boolean(this.sheet?.sheets.length && this.times.length); }
 
   /**
-   * The picture nearest to `seconds`, `width` pixels wide; null while there is none. `within` {start, end}: only one of this span,
+   * The picture nearest to `seconds`, `most` pixels wide, or less where it is upright; null while there is none. `within` {start, end}: only one of this span,
    * and where the sheets hold none of it, the very frame.
    */
-  picture(seconds, width, within = null) {
+  picture(seconds, most, within = null) {
     if (!this.ready) return null;
+    const width = Math.round(Math.min(most, (0.75 * most * this.sheet.width) / this.sheet.height));
     const place = this.#nearest(seconds);
     if (within && !(this.times[place] >= within.start && this.times[place] < within.end)) {
       return element("img", { class: "thumb", src: `api/videos/${this.video}/frame?time_ms=${seconds * 1000}&width=160`, alt: "", loading: "lazy",
