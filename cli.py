@@ -5,6 +5,7 @@ Exit codes: 0 all done · 1 some videos failed · 2 the command or config is wro
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -26,6 +27,8 @@ log = logging.getLogger("clipreel")
 
 def run() -> NoReturn:
     """The installed command `clipreel`."""
+    if sys.stdout is None:  # closed: what is written to this is an error with words, and its number is no other file's
+        sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: SIM115  for as long as the process lives
     try:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # a second one, while the first was being answered
@@ -54,13 +57,25 @@ def main(argv: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             log.error("interrupted; what is finished is kept, the same command goes on from there")
             return 130
-        except BrokenPipeError as error:
-            # The reader of our output (head, say) has enough. Python would complain once more at exit.
+        except (BrokenPipeError, io.UnsupportedOperation) as error:
+            # The reader of our output (head, say) has enough, or it is closed. Python would complain once more at exit.
             if sys.stdout is not None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno is None:  # not that, but a full disk under a redirection
+            if isinstance(error, io.UnsupportedOperation):
+                log.error("error: standard output cannot be written (it is closed)")
+            elif error.errno is None:  # not that, but a full disk under a redirection
                 log.error("error: %s", error)
             return 1
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            log.error("error: %s", error)  # of standard output, mostly: what fails for a video or a store says so itself
+            return 1
+        except RuntimeError as error:
+            if "home directory" not in str(error):  # as pathlib says it
+                raise
+            log.error("error: a path begins with ~ and the name of no user here: write it in full, or ./~name for a file")
+            return 2
 
 
 def _dispatch(argv: list[str]) -> int:

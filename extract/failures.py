@@ -56,11 +56,9 @@ def read_failures(path: Path | RemoteFile) -> list[Failure]:
 
 def read_deaths(path: Path | RemoteFile) -> list[Failure]:
     """Of the last run's list the videos that killed the process that decodes them. A list that cannot be read is said."""
-    if not path.is_file():
-        return []
     try:
-        return [row for row in read_failures(path) if row.decoder_deaths]
-    except InputError as error:
+        return [row for row in read_failures(path) if row.decoder_deaths] if path.is_file() else []
+    except (InputError, OSError) as error:  # such as a folder whose name is too long
         log.warning("%s: which videos are in quarantine is not known", error)
         return []
 

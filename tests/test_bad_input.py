@@ -82,11 +82,13 @@ def test_nothing_at_all(capsys):
     assert cli.main(["model_name=tiny"]) == 2
 
 
-def test_output_path_is_a_file(sample_videos, tmp_path, capsys):
+@pytest.mark.parametrize(("name", "said"), [
+    ("taken", "cannot be written"), ("a" * 300, "name too long"), ("~nobody-of-that-name", "the name of no user here")])
+def test_output_path_that_can_be_no_folder(sample_videos, tmp_path, monkeypatch, capsys, name, said):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("")
-    assert cli.main(["model_name=tiny", f"video_paths={sample_videos[0]}", "on_extraction=save_numpy",
-                     f"output_path={tmp_path / 'taken'}"]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert cli.main(["model_name=tiny", f"video_paths={sample_videos[0]}", "on_extraction=save_numpy", f"output_path={name}"]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

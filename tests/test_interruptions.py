@@ -23,6 +23,7 @@ from clipreel.tests.small_disk import mounted_disk
 from clipreel.tests.test_survival import answer_interrupts
 
 MAIN = Path(__file__).resolve().parent.parent / "main.py"
+SAMPLE = MAIN.parent / "sample" / "red_circle_then_blue_square.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +103,10 @@ def test_a_reader_that_stalls_and_goes_ends_the_run(short_videos, tmp_path):
 
 
 @pytest.mark.parametrize(("redirect", "said"), [("> /dev/full", b"No space left on device"), (">&-", b"output cannot be")])
-def test_no_place_for_the_output(redirect, said):
+@pytest.mark.parametrize("words", [f"model_name=tiny video_paths={SAMPLE} extraction_fps=1", "extract --help"])
+def test_no_place_for_the_output(words, redirect, said):
     """A full disk under a redirection, and an output that the caller closed."""
-    video = MAIN.parent / "sample" / "red_circle_then_blue_square.mp4"
-    command = f"exec {sys.executable} {MAIN} model_name=tiny video_paths={video} extraction_fps=1 {redirect}"
+    command = f"exec {sys.executable} {MAIN} {words} {redirect}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert said in done.stderr
