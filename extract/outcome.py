@@ -97,10 +97,8 @@ class Outcome:
                     "retry_failed=true tries it again", deaths), job.content_id)
                 continue
             jobs.append(replace(job, decoder_deaths=deaths, is_suspect=job.content_id in self.decoder_deaths))
-        numbers = {job.number for job in jobs}
-        for number in range(len(items)):
-            if number not in numbers:
-                self._say(number, "")  # failed already, or the same video as another
+        for number in {*range(len(items))}.difference(job.number for job in jobs):
+            self._say(number, "")  # failed already, or the same video as another
         return jobs
 
     def begin(self, job: Job) -> Job:
