@@ -296,17 +296,3 @@ def test_a_run_that_prints_lists_failures_too(zoo, tmp_path, capsys):
     assert cli.main(words(zoo("one_frame.mp4"), output_path=tmp_path / "new")) == 0
     assert not (tmp_path / "new").exists()
     capsys.readouterr()
-
-
-@pytest.mark.parametrize("videos", [b"a.mp4", 3, [b"a.mp4"], {"a.mp4": 1}, [3]])
-def test_python_is_told_what_videos_are(videos):
-    from clipreel.errors import ConfigError
-
-    with pytest.raises(ConfigError, match=r"videos=.* allowed is a path"):
-        extract_features(videos)
-
-
-def test_numbers_of_numpy_are_numbers(tiny, sample_videos):
-    report = extract_features(sample_videos[0], encoder=tiny, extraction_fps=np.float32(1), batch_size=np.int64(4),
-                              normalize=np.True_)
-    assert np.allclose(np.linalg.norm(report.features[sample_videos[0].stem].features, axis=1), 1)

@@ -12,6 +12,13 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def loaded(store, path, data):
+    """The array of a file with these bytes."""
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        return store.format._load(file)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def without_source(content):
     said = json.loads(content)
     del said["source"]["path"]

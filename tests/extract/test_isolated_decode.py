@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +23,7 @@ from clipreel.extract.store.files import machine
 from clipreel.extract.videos import VideoItem, content_id
 from clipreel.tests.faulty_child import CHILD
 from clipreel.tests.media import Recipe
-from clipreel.tests.processes import children
-from PIL import Image
+from clipreel.tests.processes import at_work, children
 
 KEYS = {"extraction_fps": 5, "on_extraction": "save_numpy", "batch_size": 4, "deterministic": True}
 
@@ -183,14 +181,6 @@ def test_a_video_that_two_runs_died_of_is_isolated_by_itself(tiny, videos, fault
     assert [failure.error for failure in again.failed] == ["QuarantinedError"]
 
 
-def test_a_video_that_takes_too_much_memory_is_a_failure(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(decode_process, "_CHILD", decode_process._CHILD.replace(
-        "serve; serve()", "serve; import {package}.decode_child as child; child.MEMORY_BYTES = 200 << 20; serve()"))
-    Image.new("L", (9000, 8000)).save(tmp_path / "a.mp4", "JPEG")
-    (failure,) = extract_features(tmp_path / "a.mp4", encoder=tiny, isolate=True).failed
-    assert "Cannot allocate memory" in failure.reason
-
-
 def test_an_interrupted_retry_leaves_it_in_quarantine(tiny, videos, faulty, tmp_path, monkeypatch):
     keys = {**KEYS, "encoder": tiny, "output_path": tmp_path / "out", "isolate": True}
     extract_features(videos("crash"), **keys)
@@ -278,16 +268,9 @@ def test_a_hanging_child_goes_with_a_killed_parent(videos, name):
         os.kill(child, 0)
         parent.kill()
     deadline = time.monotonic() + 20
-    while _is_there(child):
+    while at_work(child):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def _is_there(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_without_isolation_a_stall_is_said(tiny, videos, tmp_path, caplog, monkeypatch):
@@ -312,17 +295,3 @@ def test_a_process_that_does_not_start_is_said(tiny, videos, tmp_path, monkeypat
     report = extract_features(videos("b"), encoder=tiny, isolate=True, output_path=tmp_path / "out", **KEYS)
     assert len(report.failed) == 3
     assert "isolate=true: the process that is to decode ended with exit code 3" in report.failed[0].reason
-
-
-def test_an_answer_that_is_no_array_of_numbers_is_refused(zoo, monkeypatch):
-    """A child that was taken over cannot send objects."""
-    code = """import struct, sys
-for said in (b'{{"ready": true}}', b'{{"arrays": [["object", [1]]]}}'):
-    sys.stdout.buffer.write(struct.pack("<I", len(said)) + said)
-sys.stdout.buffer.flush()
-sys.stdin.read()"""
-    monkeypatch.setattr(decode_process, "_CHILD", code)
-    processes = DecodeProcesses(threading.Event())
-    with pytest.raises(ValueError, match="not in tuple"):
-        IsolatedReader(processes, "auto", None, None).index(zoo("h264.mp4"))
-    processes.close()

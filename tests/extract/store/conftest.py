@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from clipreel.extract.features import Features, Provenance, Settings, Source
+from clipreel.extract.store.store import FORMATS, FeatureStore
 from clipreel.models.base import EncoderIdentity
 
 
@@ -35,3 +36,15 @@ def same(one, other):
 @pytest.fixture(name="same")
 def _same():
     return same
+
+
+@pytest.fixture(params=sorted(FORMATS))
+def store(request, tmp_path):
+    one = FeatureStore(tmp_path / "output" / "clip" / "tiny", request.param)
+    one.prepare()
+    return one
+
+
+@pytest.fixture(params=["save_numpy", "save_pickle"])
+def separate(request, tmp_path):
+    return FeatureStore(tmp_path, request.param)

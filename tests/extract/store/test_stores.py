@@ -1,42 +1,18 @@
 """One contract for every format: what is written is read, whole or not at all, and nothing in it can run."""
 
-import errno
 import json
-import os
 import pickle
-import resource
-import socket
-import subprocess
-import sys
-from contextlib import suppress
 from itertools import combinations
 
 import h5py
 import numpy as np
 import pytest
-from clipreel import load_features
 from clipreel.errors import ClipreelError, StoreConflictError, StoredDataError
-from clipreel.extract.store.files import remove_stale, temporary_beside, write_whole
-from clipreel.extract.store.store import FORMATS, FeatureStore, refuse_other_settings
+from clipreel.extract.store.store import FeatureStore, refuse_other_settings
+from clipreel.tests.extract.stored_files import files, loaded
 
 KEYS = ["a", "a b", "x_meta", "a_clip", "a_timestamps", "ü 录像", "it's [1080p] #1 *?", ".hidden", "-dash", "a.mp4", "a\nb",
         "odd\udcff", "k" * 192, '"', "\\", "%s", "~"]
-
-
-@pytest.fixture(params=sorted(FORMATS))
-def store(request, tmp_path):
-    one = FeatureStore(tmp_path / "output" / "clip" / "tiny", request.param)
-    one.prepare()
-    return one
-
-
-@pytest.fixture(params=["save_numpy", "save_pickle"])
-def separate(request, tmp_path):
-    return FeatureStore(tmp_path, request.param)
-
-
-def snapshot(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # reading what was written
@@ -77,12 +53,12 @@ def test_odd_numbers_survive(store, make_features):
 def test_equal_features_make_equal_files(store, make_features):
     features = make_features(windows=True)
     store.write("a", features)
-    before = snapshot(store.folder)
+    before = files(store.folder)
     store.write("a", make_features(windows=True))
-    assert snapshot(store.folder) == before
+    assert files(store.folder) == before
     object.__setattr__(features, "features", np.asfortranarray(features.features))
     store.write("a", features)
-    assert snapshot(store.folder) == before
+    assert files(store.folder) == before
 
 
 def test_writing_again_replaces(store, make_features, same):
@@ -119,14 +95,8 @@ def test_pickles_of_older_numpy_are_read(tmp_path, make_features):
     data = pickle.dumps(make_features().features, protocol=3)
     older = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     for one in (older, older.replace(b"numpy.core.multiarray", b"numpy._core.multiarray")):
-        array = _load(FeatureStore(tmp_path, "save_pickle"), tmp_path / "x.pkl", one)
+        array = loaded(FeatureStore(tmp_path, "save_pickle"), tmp_path / "x.pkl", one)
         assert (array == make_features().features).all()
-
-
-def _load(store, path, data):
-    path.write_bytes(data)
-    with open(path, "rb") as file:
-        return store.format._load(file)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # half written, cut, foreign
@@ -142,7 +112,7 @@ def test_nothing_there(store):
 
 def test_a_crash_between_any_two_files_leaves_no_mark(separate, make_features, tmp_path):
     separate.write("a", make_features(windows=True))
-    whole = snapshot(tmp_path)
+    whole = files(tmp_path)
     for count in range(1, len(whole) + 1):
         for gone in combinations(whole, count):
             for harm in (lambda path: path.unlink(), lambda path: path.write_bytes(whole[path.name][:-1]),
@@ -236,238 +206,6 @@ def test_arrays_that_are_not_what_the_metadata_says(tmp_path, make_features):
     np.save(tmp_path / "a_clip.npy", make_features(rows=3, dim=4).features.view(np.int32))
     with pytest.raises(StoredDataError, match="int32"):
         store.read("a")
-
-
-@pytest.mark.parametrize("harm", ["attribute gone", "dataset gone", "dataset smaller", "dataset a group", "attribute a number"])
-def test_hdf5_files_of_others(tmp_path, make_features, harm):
-    store = FeatureStore(tmp_path, "save_hdf5")
-    store.write("a", make_features())
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        if harm == "attribute gone":
-            del file.attrs["clipreel"]
-        elif harm == "attribute a number":
-            file.attrs["clipreel"] = 3
-        else:
-            del file["clip"]
-            if harm == "dataset smaller":
-                file["clip"] = np.zeros((3, 3), np.float32)
-            elif harm == "dataset a group":
-                file.create_group("clip")
-    assert store.mark("a") is None
-    before = snapshot(tmp_path)
-    if harm == "attribute gone":  # somebody's own file, a packed one perhaps
-        with pytest.raises(StoredDataError, match="something else"):
-            store.write("a", make_features())
-        assert snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize("trick", ["stored in another file", "link", "view", "fifo", "compressed", "never written"])
-def test_hdf5_files_that_reach_out_or_swell_are_not_read(tmp_path, make_features, trick):
-    features, other = make_features(), tmp_path / "other"
-    other.mkdir()
-    for folder in (tmp_path, other):
-        FeatureStore(folder, "save_hdf5").write("a", features)
-    shape = features.features.shape
-    os.mkfifo(other / "fifo")
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        del file["clip"]
-        if trick == "stored in another file":
-            file.create_dataset("clip", shape, "f4", external=[(str(other / "a.h5"), 0, features.features.nbytes)])
-        elif trick in ("link", "fifo"):
-            file["clip"] = h5py.ExternalLink(str(other / ("a.h5" if trick == "link" else "fifo")), "clip")
-        elif trick == "view":
-            layout = h5py.VirtualLayout(shape, "f4")
-            layout[:] = h5py.VirtualSource(str(other / "a.h5"), "clip", shape)
-            file.create_virtual_dataset("clip", layout)
-        else:
-            rows = 10**10
-            file.create_dataset("clip", (rows, 1), "f4", chunks=(1 << 18, 1), compression="gzip" if trick == "compressed" else None)
-            mark = json.loads(str(file.attrs["clipreel"]))
-            mark["shape"], mark["contents"]["clip"]["size_bytes"] = [rows, 1], 4 * rows
-            file.attrs["clipreel"] = json.dumps(mark)
-    assert FeatureStore(tmp_path, "save_hdf5").mark("a") is None
-    (tmp_path / "all").mkdir()
-    with h5py.File(tmp_path / "all" / "all.h5", "w") as file:
-        file["a"] = h5py.ExternalLink(str(other / ("fifo" if trick == "fifo" else "a.h5")), "/")
-    for place in (tmp_path / "a.h5", tmp_path / "all"):
-        with pytest.raises(StoredDataError, match="no whole features"):
-            load_features(place)
-
-
-# nothing in a feature file can run
-
-
-class Malicious:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize("content", [
-    lambda path: pickle.dumps(Malicious(path)),
-    lambda path: pickle.dumps([np.zeros(3), Malicious(path)]),
-    lambda path: pickle.dumps(np.array([Malicious(path)], dtype=object)),
-    lambda path: f"cposix\nmkdir\n(V{path}\ntR.".encode(),
-    lambda path: f"cbuiltins\nexec\n(Vimport os; os.mkdir('{path}')\ntR.".encode(),
-    lambda path: b"cnumpy\nload\n(Vx.npy\ntR.",
-    lambda path: pickle.dumps({"a": 1}),
-    lambda path: pickle.dumps(np.array(["x", None], dtype=object)),
-    lambda path: pickle.dumps("text"),
-    lambda path: b"",
-    lambda path: b"\x80\x04",
-    lambda path: pickle.dumps(np.zeros(300))[:-500],
-])
-def test_pickles_cannot_run_anything(tmp_path, content):
-    store, bait = FeatureStore(tmp_path, "save_pickle"), tmp_path / "bait"
-    with pytest.raises(StoredDataError, match=r"x\.pkl"):
-        _load(store, tmp_path / "x.pkl", content(bait))
-    assert not bait.exists()
-
-
-def test_a_malicious_pickle_in_a_whole_store(tmp_path, make_features):
-    """With the right size and digest too: whoever can write the pickle can write the metadata."""
-    store, bait = FeatureStore(tmp_path, "save_pickle"), tmp_path / "bait"
-    store.write("a", make_features())
-    data, path, meta = pickle.dumps(Malicious(bait)), tmp_path / "a_clip.pkl", tmp_path / "a_meta.json"
-    said = json.loads(meta.read_text())["contents"]["a_clip.pkl"]
-    path.write_bytes(data.ljust(said["size_bytes"], b"."))
-    for verify in (False, True):
-        with pytest.raises(StoredDataError):
-            store.read("a", verify=verify)
-    assert not bait.exists()
-
-
-def test_numpy_object_arrays_and_archives_are_refused(tmp_path):
-    store, bait, path = FeatureStore(tmp_path, "save_numpy"), tmp_path / "bait", tmp_path / "x.npy"
-    for save in (lambda file: np.save(file, np.array([Malicious(bait)], dtype=object), allow_pickle=True),
-                 lambda file: np.savez(file, a=np.zeros(3)), lambda file: file.write(pickle.dumps(Malicious(bait))),
-                 lambda file: None, lambda file: file.write(b"\x93NUMPY\x01\x00\xff\xff{")):
-        with open(path, "wb") as file:
-            save(file)
-        with open(path, "rb") as file, pytest.raises(StoredDataError, match=r"x\.npy"):
-            store.format._load(file)  # pyright: ignore[reportAttributeAccessIssue]
-    assert not bait.exists()
-
-
-def test_random_damage_never_gives_another_error(store, make_features):
-    if store.format is FORMATS["save_hdf5"]:
-        pytest.skip("the HDF5 library itself can loop for ever on bytes harmed at random")
-    store.write("a", make_features())
-    numbers = np.random.default_rng(5)
-    for path in sorted(store.folder.iterdir()):
-        whole = path.read_bytes()
-        for _ in range(150):
-            harmed = bytearray(whole)
-            for place in numbers.integers(0, len(whole), numbers.integers(1, 8)):
-                harmed[place] = numbers.integers(256)
-            path.write_bytes(harmed)
-            try:
-                store.mark("a")
-                store.read("a")
-            except StoredDataError:
-                pass
-        path.write_bytes(whole)
-
-
-# disks that fill, runs that are killed
-
-
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-@pytest.mark.parametrize("nth", range(6))
-def test_a_disk_that_fills_leaves_nothing_half_visible(store, make_features, same, monkeypatch, call, nth):
-    real, calls = getattr(os, call), []
-
-    def fail(*arguments):
-        calls.append(arguments)
-        if len(calls) > nth:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(*arguments)
-
-    monkeypatch.setattr(os, call, fail)
-    with suppress(OSError):  # the later calls are not made by every format
-        store.write("a", make_features())
-    # a file whose folder could not be flushed is whole already
-    assert store.mark("a") is None or same(store.read("a", verify=True), make_features())
-    assert not [path for path in store.folder.iterdir() if path.name.endswith("-tmp")]
-    monkeypatch.undo()
-    store.write("a", make_features())
-    assert same(store.read("a", verify=True), make_features())
-
-
-def test_a_real_limit_on_sizes(store, make_features):
-    features = make_features(rows=2000, dim=50)
-    child = os.fork()
-    if not child:
-        status = 9
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-            store.write("a", features)
-        except OSError as error:
-            left = [path.name for path in store.folder.iterdir() if path.name.endswith("-tmp")]
-            status = 0 if error.errno == errno.EFBIG and store.mark("a") is None and not left else 8
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def test_old_features_survive_a_failed_hdf5_write(tmp_path, make_features, same, monkeypatch):
-    store = FeatureStore(tmp_path, "save_hdf5")
-    store.write("a", make_features())
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-    with pytest.raises(OSError, match="full"):
-        store.write("a", make_features(seed=1))
-    assert same(store.read("a", verify=True), make_features())
-
-
-def test_stale_files_of_dead_processes_of_this_host_go(store, monkeypatch):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    target = store.folder / f"{'k' * 200}_timestamps_ms.npy"
-    names = {}
-    for name, host, process in [("dead", None, dead.pid), ("alive", None, os.getppid()), ("own", None, os.getpid()),
-                                ("other host", "elsewhere", dead.pid), ("longer host", f"x.{socket.gethostname()}", dead.pid)]:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "getpid", lambda process=process: process)
-            if host is not None:
-                patch.setattr(socket, "gethostname", lambda host=host: host)
-            names[name] = temporary_beside(target)
-            names[name].touch()
-    (store.folder / ".foreign").touch()
-    (store.folder / ".x.clipreel-tmp").touch()
-    store.prepare()
-    assert {name for name, path in names.items() if not path.exists()} == {"dead"}
-    assert (store.folder / ".foreign").exists() and (store.folder / ".x.clipreel-tmp").exists()
-    assert store.keys() == []
-    remove_stale(store.folder / "none")  # no folder, nothing to do
-
-
-def test_names_of_temporary_files_fit_and_differ(tmp_path, monkeypatch):
-    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
-    one, other = (temporary_beside(tmp_path / ("k" * 240 + end)) for end in ("a", "b"))
-    assert one != other
-    assert len(one.name) <= 255
-
-
-def test_a_failing_writer_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a"
-    write_whole(path, lambda file: file.write(b"old"))
-    with pytest.raises(ZeroDivisionError):
-        write_whole(path, lambda file: 1 / 0)
-    assert snapshot(tmp_path) == {"a": b"old"}
-
-
-def test_two_runs_may_prepare_one_folder_at_once(store, monkeypatch):
-    """The other run removes our probe before we do."""
-    touch = type(store.folder).touch
-
-    def touch_and_lose(path):
-        touch(path)
-        path.unlink()
-
-    monkeypatch.setattr(type(store.folder), "touch", touch_and_lose)
-    store.prepare()
 
 
 # other settings, other owners
