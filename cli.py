@@ -27,8 +27,6 @@ log = logging.getLogger("clipreel")
 
 def run() -> NoReturn:
     """The installed command `clipreel`."""
-    if sys.stdout is None:  # closed: what is written to this is an error with words, and its number is no other file's
-        sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: SIM115  for as long as the process lives
     try:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # a second one, while the first was being answered
@@ -40,13 +38,14 @@ def run() -> NoReturn:
 
 def main(argv: list[str] | None = None) -> int:
     """Do one command; returns its exit code. Errors meant for the user are one message on stderr, no traceback."""
+    if sys.stdout is None:  # closed: what is written to this is an error with words, and its number is no other file's
+        sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: SIM115  for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text in the terminal's encoding
     with _messages():
         try:
             code = _dispatch(list(sys.argv[1:] if argv is None else argv))
-            if sys.stdout is not None:
-                sys.stdout.flush()  # here, where a reader that went away is no traceback
+            sys.stdout.flush()  # here, where a reader that went away is no traceback
             return code
         except UsageError as error:
             log.error("error: %s", error)
@@ -59,8 +58,7 @@ def main(argv: list[str] | None = None) -> int:
             return 130
         except (BrokenPipeError, io.UnsupportedOperation) as error:
             # The reader of our output (head, say) has enough, or it is closed. Python would complain once more at exit.
-            if sys.stdout is not None:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if isinstance(error, io.UnsupportedOperation):
                 log.error("error: standard output cannot be written (it is closed)")
             elif error.errno is None:  # not that, but a full disk under a redirection

@@ -28,6 +28,11 @@ class Probe:
     mime: str | None  # as `canPlayType` takes it
 
 
+def end_ms(probe: Probe | None, pictures_seconds: float) -> float:
+    """When a video ends whose pictures were measured to last so long: they need not begin with the file."""
+    return (probe.begin_ms if probe is not None else 0.0) + pictures_seconds * 1000
+
+
 def probe(path: Path) -> Probe:
     """Raises UnreadableVideoError."""
     with open_container(path) as container:

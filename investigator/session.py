@@ -18,6 +18,7 @@ from ..models.base import EncoderIdentity
 from .headers import Headers
 from .library import VideoFile
 from .partial import PartialRows, partial_name
+from .probe import end_ms
 from .rows import Rows
 from .segments import TimedMark
 from .stored_features import find_mark, forget_stored, read_stored
@@ -55,8 +56,7 @@ class VideoSession:
     def duration_ms(self) -> float:
         """As measured when it was analysed, else as its headers say, else the last known time."""
         if self.stored is not None:
-            begin = self.probe.begin_ms if self.probe is not None else 0.0
-            return begin + self.stored.provenance.source.duration_seconds * 1000
+            return end_ms(self.probe, self.stored.provenance.source.duration_seconds)
         if self.probe is not None and self.probe.duration_ms is not None:
             return self.probe.duration_ms
         snapshot = self.rows.snapshot()

@@ -35,7 +35,7 @@ from .library import Library, VideoFile
 from .library_search import LibrarySearch
 from .model import Model
 from .partial import partial_name
-from .probe import Probe
+from .probe import Probe, end_ms
 from .progress import Told
 from .queries import QueryBook
 from .refusal import Refusal
@@ -168,9 +168,8 @@ class Workbench:
             record["state"] = "changed"
         else:
             source, settings = mark.provenance.source, mark.provenance.settings
-            begin_ms = headers.probe.begin_ms if headers.probe is not None else 0.0
             record |= {"state": "analysed", "rows": mark.shape[0], "extraction_fps": settings.extraction_fps,
-                       "duration_ms": begin_ms + source.duration_seconds * 1000}
+                       "duration_ms": end_ms(headers.probe, source.duration_seconds)}
         return record
 
     def count_analysed(self, files: Sequence[VideoFile]) -> int:
